@@ -1,0 +1,1 @@
+//! Hopper kernels for DeepSeek-class models.
