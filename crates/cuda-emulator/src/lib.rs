@@ -1,1 +1,3 @@
 //! The CUDA driver in software.
+
+pub mod ptx;
