@@ -1,3 +1,4 @@
 //! The CUDA driver in software.
 
 pub mod ptx;
+pub mod verdict;

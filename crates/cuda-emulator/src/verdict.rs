@@ -1,0 +1,420 @@
+//! Every verdict the emulator can reach about a kernel: one enum, each kind a
+//! variant with its facts as fields, so that a test can match on them and a
+//! person can read them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What was found, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The kind, with its facts.
+    pub verdict: Verdict,
+    /// The instruction and the threads that stood at it.
+    pub place: Place,
+}
+
+/// Where a finding was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Line in the PTX text, from 1.
+    pub ptx_line: u32,
+    /// That line's text, trimmed.
+    pub ptx: String,
+    /// File and line of the source, where the PTX has line information.
+    pub source: Option<(String, u32)>,
+    /// Block index.
+    pub block: [u32; 3],
+    /// Warp index in the block.
+    pub warp: u32,
+    /// The lanes concerned, a bit each.
+    pub lanes: u32,
+}
+
+/// How memory was touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// A read-modify-write.
+    Atomic,
+}
+
+/// How an address lies to the nearest range of memory that is or was valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Nearest {
+    /// Nothing was ever allocated near it.
+    Nothing,
+    /// `distance` bytes before the start of a live range.
+    Before {
+        /// Bytes between the access's first byte and the range.
+        distance: u64,
+        /// The range's first address.
+        base: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Starts inside a live range and ends past it, or starts past its end.
+    Past {
+        /// Bytes from the end of the range to the last byte touched.
+        distance: u64,
+        /// The range's first address.
+        base: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// In a range that was freed.
+    Freed {
+        /// The range's first address.
+        base: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+}
+
+/// What an undefined value decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Use {
+    /// A branch or a predicated instruction went one way because of it.
+    Branch,
+    /// It was used as an address.
+    Address,
+    /// It was a mask, lane, or barrier operand of a collective instruction.
+    Control,
+}
+
+/// Where one warp stands, in a deadlock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand {
+    /// Block index.
+    pub block: [u32; 3],
+    /// Warp index in the block.
+    pub warp: u32,
+    /// Lanes standing there.
+    pub lanes: u32,
+    /// Line in the PTX text.
+    pub ptx_line: u32,
+    /// Source file and line, where known.
+    pub source: Option<(String, u32)>,
+    /// What it waits for: "barrier 0 (64 of 128 threads arrived)", "exited", ...
+    pub waits_for: String,
+}
+
+/// The kinds of finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// An access outside every live allocation (or outside the block's shared
+    /// memory, the thread's local memory, the kernel's parameters).
+    OutOfBounds {
+        /// How.
+        access: Access,
+        /// The state space, as in PTX.
+        space: String,
+        /// First byte touched.
+        address: u64,
+        /// Bytes touched.
+        size: u32,
+        /// What lies nearest.
+        nearest: Nearest,
+    },
+    /// An address that is no multiple of the access's size.
+    Misaligned {
+        /// How.
+        access: Access,
+        /// The state space.
+        space: String,
+        /// The address.
+        address: u64,
+        /// What it must be a multiple of.
+        align: u32,
+    },
+    /// A store to memory that kernels may only read.
+    ReadOnly {
+        /// The state space.
+        space: String,
+        /// The address.
+        address: u64,
+    },
+    /// Something depended on a value that was never written.
+    Undefined {
+        /// What depended on it.
+        used_as: Use,
+        /// The register that held it.
+        register: String,
+    },
+    /// A range that the host declared to be output holds bytes never written.
+    UndefinedOutput {
+        /// First undefined byte.
+        address: u64,
+        /// Its offset in the declared range.
+        offset: u64,
+        /// The declared length.
+        len: u64,
+    },
+    /// No warp of the block (or grid) can go on.
+    Deadlock {
+        /// Where every unfinished warp stands.
+        stands: Vec<Stand>,
+    },
+    /// The launch ran longer than its limit of instructions: most likely a
+    /// spin on something that never comes.
+    Livelock {
+        /// Warp instructions executed.
+        instructions: u64,
+        /// Where the unfinished warps stood.
+        stands: Vec<Stand>,
+    },
+    /// A barrier used against its rules.
+    Barrier {
+        /// Which barrier.
+        barrier: u32,
+        /// What was wrong.
+        problem: String,
+    },
+    /// An `.aligned` or `.sync` instruction that not all of its threads reach together.
+    Divergence {
+        /// The lanes that the instruction needs.
+        needed: u32,
+        /// The lanes that came.
+        came: u32,
+        /// The other lanes of the warp: where they stand.
+        stands: Vec<Stand>,
+    },
+    /// A lane executes a `.sync` instruction whose member mask does not name it.
+    MemberMask {
+        /// The mask.
+        mask: u32,
+    },
+    /// `trap`.
+    Trap,
+    /// A failed `assert`.
+    Assert {
+        /// The expression.
+        message: String,
+        /// File, line, function, as the assertion gives them.
+        file: String,
+        /// Line.
+        line: u32,
+        /// Function.
+        function: String,
+    },
+    /// A call through an address that is no function's, or with the wrong signature.
+    BadCall {
+        /// The address.
+        target: u64,
+    },
+    /// Calls nested deeper than the limit.
+    StackOverflow {
+        /// The depth reached.
+        depth: u32,
+    },
+    /// Operands that the PTX manual forbids (a shift of the wrong kind, a bad
+    /// selector, a barrier number above 15 ...).
+    Operand {
+        /// What was wrong.
+        problem: String,
+    },
+}
+
+impl Verdict {
+    /// A short name for the kind, stable: for tests, tables and JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OutOfBounds { .. } => "out-of-bounds",
+            Self::Misaligned { .. } => "misaligned",
+            Self::ReadOnly { .. } => "read-only",
+            Self::Undefined { .. } => "undefined",
+            Self::UndefinedOutput { .. } => "undefined-output",
+            Self::Deadlock { .. } => "deadlock",
+            Self::Livelock { .. } => "livelock",
+            Self::Barrier { .. } => "barrier",
+            Self::Divergence { .. } => "divergence",
+            Self::MemberMask { .. } => "member-mask",
+            Self::Trap => "trap",
+            Self::Assert { .. } => "assert",
+            Self::BadCall { .. } => "bad-call",
+            Self::StackOverflow { .. } => "stack-overflow",
+            Self::Operand { .. } => "operand",
+        }
+    }
+
+    /// The most likely fix, where there is one.
+    pub fn help(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::OutOfBounds { nearest: Nearest::Freed { .. }, .. } => {
+                "the memory was freed before this kernel ran: keep its owner alive until the stream has passed the launch"
+            }
+            Self::OutOfBounds { .. } => {
+                "check the index against the shape before the access: ragged edges need a guard"
+            }
+            Self::Misaligned { .. } => {
+                "a vector access needs an address that is a multiple of its whole width: check the leading dimension and the base pointer"
+            }
+            Self::ReadOnly { .. } => {
+                "constants and parameters cannot be written: copy to a register or to local memory"
+            }
+            Self::Undefined { used_as: Use::Address, .. } => {
+                "an index was loaded from memory that nothing has written"
+            }
+            Self::Undefined { .. } => {
+                "the value comes from memory or a register that nothing has written: initialise it, or guard its use"
+            }
+            Self::UndefinedOutput { .. } => {
+                "not every element of the output was stored: check the grid and the guards of the stores"
+            }
+            Self::Deadlock { .. } => {
+                "every thread that a barrier counts must reach it, or leave no one waiting"
+            }
+            Self::Livelock { .. } => "a loop waits for a value that no running thread will write",
+            Self::Barrier { .. } => {
+                "all threads of the block must use a barrier with the same count, and none may have exited"
+            }
+            Self::Divergence { .. } => {
+                "move the instruction out of the divergent branch, or use a form without `.aligned`"
+            }
+            Self::MemberMask { .. } => "name every lane that executes the instruction in its mask",
+            Self::BadCall { .. } => "the function pointer was not taken from a function of this module",
+            Self::StackOverflow { .. } => "the recursion has no end for some thread",
+            Self::Trap | Self::Assert { .. } | Self::Operand { .. } => return None,
+        })
+    }
+}
+
+impl fmt::Display for Nearest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => write!(f, "no allocation is near it"),
+            Self::Before { distance, base, len } => {
+                write!(f, "{distance} bytes before an allocation of {len} bytes at {base:#x}")
+            }
+            Self::Past { distance, base, len } => {
+                write!(f, "ends {distance} bytes past an allocation of {len} bytes at {base:#x}")
+            }
+            Self::Freed { base, len } => {
+                write!(f, "inside an allocation of {len} bytes at {base:#x} that was freed")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfBounds { access, space, address, size, nearest } => {
+                write!(
+                    f,
+                    "{} of {size} bytes at {space} address {address:#x} is out of bounds: {nearest}",
+                    access.noun()
+                )
+            }
+            Self::Misaligned { access, space, address, align } => {
+                write!(
+                    f,
+                    "{} at {space} address {address:#x}, which is no multiple of {align}",
+                    access.noun()
+                )
+            }
+            Self::ReadOnly { space, address } => {
+                write!(f, "write to {space} address {address:#x}, which kernels may only read")
+            }
+            Self::Undefined { used_as, register } => match used_as {
+                Use::Branch => write!(f, "the branch depends on {register}, which is undefined"),
+                Use::Address => write!(f, "the address depends on {register}, which is undefined"),
+                Use::Control => write!(f, "the operand {register} is undefined"),
+            },
+            Self::UndefinedOutput { address, offset, len } => {
+                write!(
+                    f,
+                    "byte {offset} of {len} declared as output was never written (address {address:#x})"
+                )
+            }
+            Self::Deadlock { stands } => {
+                write!(f, "deadlock: no thread can go on")?;
+                list(f, stands)
+            }
+            Self::Livelock { instructions, stands } => {
+                write!(f, "no end after {instructions} warp instructions")?;
+                list(f, stands)
+            }
+            Self::Barrier { barrier, problem } => write!(f, "barrier {barrier}: {problem}"),
+            Self::Divergence { needed, came, stands } => {
+                write!(f, "the instruction needs lanes {needed:#010x} together, but only {came:#010x} came")?;
+                list(f, stands)
+            }
+            Self::MemberMask { mask } => {
+                write!(f, "the executing lanes are not all named by the member mask {mask:#010x}")
+            }
+            Self::Trap => write!(f, "trap"),
+            Self::Assert { message, file, line, function } => {
+                write!(f, "assertion `{message}` failed at {file}:{line} in {function}")
+            }
+            Self::BadCall { target } => write!(f, "call of {target:#x}, which is no function"),
+            Self::StackOverflow { depth } => write!(f, "calls nested {depth} deep"),
+            Self::Operand { problem } => write!(f, "{problem}"),
+        }
+    }
+}
+
+impl Access {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Atomic => "atomic operation",
+        }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, stands: &[Stand]) -> fmt::Result {
+    const SHOWN: usize = 8;
+    for s in stands.iter().take(SHOWN) {
+        let [x, y, z] = s.block;
+        write!(
+            f,
+            "\n    block ({x}, {y}, {z}) warp {} lanes {:#010x} at PTX line {}",
+            s.warp, s.lanes, s.ptx_line
+        )?;
+        if let Some((file, line)) = &s.source {
+            write!(f, " ({file}:{line})")?;
+        }
+        write!(f, ": {}", s.waits_for)?;
+    }
+    if stands.len() > SHOWN {
+        write!(f, "\n    and {} more", stands.len() - SHOWN)?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let p = &self.place;
+        writeln!(f, "error[{}]: {}", self.verdict.kind(), self.verdict)?;
+        if let Some((file, line)) = &p.source {
+            writeln!(f, "  --> {file}:{line}")?;
+        }
+        if p.ptx_line > 0 {
+            writeln!(f, "  PTX line {}: {}", p.ptx_line, p.ptx)?;
+        }
+        let [x, y, z] = p.block;
+        if !p.kernel.is_empty() {
+            write!(f, "  in kernel {}, block ({x}, {y}, {z}), warp {}", p.kernel, p.warp)?;
+            if p.lanes.count_ones() == 1 {
+                writeln!(f, ", lane {}", p.lanes.trailing_zeros())?;
+            } else {
+                writeln!(f, ", lanes {:#010x}", p.lanes)?;
+            }
+        }
+        if let Some(help) = self.verdict.help() {
+            writeln!(f, "  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Finding {}
