@@ -17,6 +17,8 @@ pub struct Module {
     /// Entries and device functions that have a body, in order; and
     /// declarations of external functions (`vprintf`, `__assertfail`).
     pub functions: Vec<Function>,
+    /// `.alias name, function;`: a second name of a function in `functions`.
+    pub aliases: Vec<(String, String)>,
     /// `.file`: index to path.
     pub files: Vec<(u32, String)>,
 }
@@ -127,6 +129,9 @@ pub enum Initial {
         offset: i64,
         /// Through `generic()`.
         generic: bool,
+        /// The bits of the address that are taken, moved down to bit 0: all of
+        /// them, unless the element is written `0xFF00(name)`.
+        mask: u64,
     },
 }
 
@@ -165,6 +170,13 @@ pub enum Statement {
         name: String,
         /// The labels in it.
         labels: Vec<String>,
+    },
+    /// `name: .calltargets f, g;`
+    CallTargets {
+        /// The label of the list.
+        name: String,
+        /// The functions in it.
+        functions: Vec<String>,
     },
     /// `name: .callprototype (...) _ (...);`
     CallPrototype {
