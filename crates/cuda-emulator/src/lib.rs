@@ -1,4 +1,5 @@
 //! The CUDA driver in software.
 
+pub mod memory;
 pub mod ptx;
 pub mod verdict;
