@@ -100,5 +100,5 @@ system_libclang || wheels+=("${libclang_wheels[@]}")
 
 if [ "${1:-}" = cargo-deny ] && ! command -v cargo-deny >/dev/null && [ ! -x "$dest/bin/cargo-deny" ]; then
     echo "toolchain.sh: building cargo-deny into .toolchain/ (some minutes)" >&2
-    cargo install --quiet --locked --root "$dest" --version '^0.19' cargo-deny
+    cargo install --quiet --locked --root "$dest" cargo-deny@0.20.2
 fi
