@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::MemoryError;
 use super::arena::{Arena, HostPages};
-use super::map::{AddressMap, Freed, Nearest, Region, RegionKind};
+use super::map::{AddressMap, Freed, Region, RegionKind};
+use crate::verdict::Nearest;
 
 /// Who owns the pages behind a region.
 #[derive(Debug)]
@@ -111,12 +112,12 @@ impl DeviceMemory {
     /// Frees the allocation that starts at `base`.
     pub fn free(&mut self, base: u64) -> Result<(), MemoryError> {
         let allocation = self.live.remove(&base).ok_or(MemoryError::NotAnAllocation { address: base })?;
-        let Region { len, kind, .. } = allocation.region;
+        let len = allocation.region.len;
         if let Backing::Arena { device } = allocation.backing {
             self.arena.give_back(base, len);
             self.used[device] -= len;
         }
-        self.freed().insert(base, len, kind);
+        self.freed().insert(base, len);
         self.changed();
         Ok(())
     }
@@ -356,19 +357,15 @@ mod tests {
         assert_eq!(write(&memory, a + 1, &[0; 10]), over);
         let map = memory.map(0);
         assert!(map.find(a + 9).is_some() && map.find(a + 10).is_none() && map.find(a - 1).is_none());
-        let text = map.explain(a + 8, 4).to_string();
-        assert_eq!(
-            text,
-            format!("at offset 8, 2 bytes over the end of the device allocation of 10 bytes at {a:#x}")
-        );
-        let text = map.explain(a - 4, 4).to_string();
-        assert_eq!(text, format!("4 bytes before the device allocation of 10 bytes at {a:#x}"));
+        let past = |distance| Nearest::Past { distance, base: a, len: 10 };
+        assert_eq!(map.explain(a + 8, 4), past(2));
+        assert_eq!(map.explain(a + 12, 4), past(6));
+        assert_eq!(map.explain(a - 4, 4), Nearest::Before { distance: 4, base: a, len: 10 });
         memory.free(a).unwrap();
         assert_eq!(memory.free(a), Err(MemoryError::NotAnAllocation { address: a }));
         let map = memory.map(0);
         assert!(map.find(a).is_none());
-        let text = map.explain(a + 4, 4).to_string();
-        assert_eq!(text, format!("at offset 4 of the freed device allocation of 10 bytes at {a:#x}"));
+        assert_eq!(map.explain(a + 4, 4), Nearest::Freed { base: a, len: 10 });
     }
 
     #[test]

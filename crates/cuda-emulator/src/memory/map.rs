@@ -1,13 +1,12 @@
 //! Regions, and the map from an address to its region.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use crate::verdict::Nearest;
 
 /// What kind of memory a region is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RegionKind {
     /// From `cuMemAlloc` or a memory pool.
     Device,
@@ -26,18 +25,6 @@ impl RegionKind {
     /// defined whatever its shadow says, since no write by the host is seen.
     pub fn host_writes(self) -> bool {
         matches!(self, RegionKind::Pinned | RegionKind::Managed)
-    }
-}
-
-impl fmt::Display for RegionKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RegionKind::Device => "device allocation",
-            RegionKind::Pinned => "pinned host allocation",
-            RegionKind::Managed => "managed allocation",
-            RegionKind::Global => "module variable",
-            RegionKind::Constant => "constant variable",
-        })
     }
 }
 
@@ -69,13 +56,13 @@ impl Region {
     }
 }
 
-/// Ranges that were live once, by their start, for messages.
+/// Ranges that were live once: start and length, for messages.
 #[derive(Debug, Default)]
-pub(super) struct Freed(BTreeMap<u64, (u64, RegionKind)>);
+pub(super) struct Freed(BTreeMap<u64, u64>);
 
 impl Freed {
-    pub(super) fn insert(&mut self, base: u64, len: u64, kind: RegionKind) {
-        self.0.insert(base, (len, kind));
+    pub(super) fn insert(&mut self, base: u64, len: u64) {
+        self.0.insert(base, len);
     }
 
     /// Forgets what lies in a range that is given out again.
@@ -114,72 +101,29 @@ impl AddressMap {
         &self.live
     }
 
-    /// What an access of `size` bytes at `address` lies nearest to: a freed
-    /// range that it touches, else the live range next to it.
+    /// How an access of `size` bytes at `address` lies to what is known: in a
+    /// freed range, else by the live range nearest to it.
     pub fn explain(&self, address: u64, size: u64) -> Nearest {
         let end = address.saturating_add(size.max(1));
         let freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
-        let freed_hit = freed.0.range(..end).next_back();
-        if let Some((&base, &(len, kind))) = freed_hit
+        if let Some((&base, &len)) = freed.0.range(..end).next_back()
             && address < base + len
         {
-            return Nearest::Range { base, len, kind, freed: true, address, size };
+            return Nearest::Freed { base, len };
         }
         let next = self.live.partition_point(|r| r.base <= address);
-        let distance = |r: &&Region| match address < r.base {
-            true => r.base - address,
-            false => address - r.base.saturating_add(r.len).min(address),
+        let before = next.checked_sub(1).and_then(|i| self.live.get(i)).map(|r| {
+            let (base, len) = (r.base, r.len);
+            Nearest::Past { distance: end.saturating_sub(base + len), base, len }
+        });
+        let after = self.live.get(next).map(|r| {
+            let (base, len) = (r.base, r.len);
+            Nearest::Before { distance: base - address, base, len }
+        });
+        let distance = |nearest: &Nearest| match *nearest {
+            Nearest::Before { distance, .. } | Nearest::Past { distance, .. } => distance,
+            Nearest::Freed { .. } | Nearest::Nothing => u64::MAX,
         };
-        let around = [next.checked_sub(1), Some(next)];
-        let nearest = around.iter().filter_map(|&i| self.live.get(i?)).min_by_key(distance);
-        match nearest {
-            Some(r) => Nearest::Range { base: r.base, len: r.len, kind: r.kind, freed: false, address, size },
-            None => Nearest::Nothing,
-        }
-    }
-}
-
-/// How an access lies to the nearest range known; prints as a phrase.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Nearest {
-    /// Nothing was ever allocated.
-    Nothing,
-    /// The nearest range, and the access.
-    Range {
-        /// Where the range starts.
-        base: u64,
-        /// Its length.
-        len: u64,
-        /// What it is, or was.
-        kind: RegionKind,
-        /// It has been freed.
-        freed: bool,
-        /// Where the access starts.
-        address: u64,
-        /// The size of the access.
-        size: u64,
-    },
-}
-
-impl fmt::Display for Nearest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Nearest::Range { base, len, kind, freed, address, size } = self else {
-            return f.write_str("no memory is allocated");
-        };
-        let end = base + len;
-        if address < base && address.saturating_add(size) <= base {
-            write!(f, "{} bytes before", base - address)?;
-        } else if address < base {
-            write!(f, "starting {} bytes before", base - address)?;
-        } else if address >= end {
-            write!(f, "{} bytes after the end of", address - end)?;
-        } else if address.saturating_add(size) > end {
-            let over = address.saturating_add(size) - end;
-            write!(f, "at offset {}, {over} bytes over the end of", address - base)?;
-        } else {
-            write!(f, "at offset {} of", address - base)?;
-        }
-        let freed = if freed { "freed " } else { "" };
-        write!(f, " the {freed}{kind} of {len} bytes at {base:#x}")
+        before.into_iter().chain(after).min_by_key(distance).unwrap_or(Nearest::Nothing)
     }
 }

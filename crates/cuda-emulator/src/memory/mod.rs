@@ -16,7 +16,7 @@ mod device;
 mod map;
 
 pub use device::DeviceMemory;
-pub use map::{AddressMap, Nearest, Region, RegionKind};
+pub use map::{AddressMap, Region, RegionKind};
 
 /// Why an operation on device memory was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
