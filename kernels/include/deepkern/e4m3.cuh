@@ -23,18 +23,19 @@ __device__ inline uint16_t encode_e4m3x2(float lo, float hi) {
     auto encode = [](float x) -> uint32_t {
         const uint32_t sign = __float_as_uint(x) >> 24 & 0x80;
         const uint32_t bits = __float_as_uint(x) & 0x7fffffff;
-        if (bits > 0x7f800000) return 0x7f;
 
-        // The smallest normal code is 2^-6. Below, adding 2^14 leaves exactly the
-        // multiples of 2^-9 in the mantissa, rounded by the adder.
-        if (bits < 0x3c800000) {
-            const float anchored = __uint_as_float(bits) + 0x1p14f;
-            return sign | (__float_as_uint(anchored) - __float_as_uint(0x1p14f));
-        }
-        // Above, keep 3 of 23 mantissa bits: add just under half of the last one
-        // kept, and a whole half when it is odd. A carry runs into the exponent.
+        // From 2^-6 on, codes are normal. Keep 3 of the 23 mantissa bits: add just
+        // under half of the last one kept, and a whole half when it is odd. A carry
+        // runs into the exponent.
         const uint32_t rounded = (bits + 0x7ffff + (bits >> 20 & 1)) >> 20;
-        return sign | min(rounded - ((127 - 7) << 3), 0x7eu);
+        const uint32_t normal = min(rounded - ((127 - 7) << 3), 0x7eu);
+        // Below, adding 2^14 leaves exactly the multiples of 2^-9 in the mantissa,
+        // rounded by the adder.
+        const uint32_t subnormal =
+            __float_as_uint(__uint_as_float(bits) + 0x1p14f) - __float_as_uint(0x1p14f);
+
+        if (bits > 0x7f800000) return 0x7f;
+        return sign | (bits < 0x3c800000 ? subnormal : normal);
     };
     return static_cast<uint16_t>(encode(lo) | encode(hi) << 8);
 #endif
@@ -57,11 +58,12 @@ __device__ inline float2 decode_e4m3x2(uint16_t codes) {
     return value;
 #else
     auto decode = [](uint32_t code) -> float {
-        const uint32_t magnitude = code & 0x7f;
-        if (magnitude == 0x7f) return __uint_as_float(0x7fffffff);
         // As an f32 the exponent is too small by 127 - 7, subnormals included;
-        // multiplying by a power of two puts it right, and is exact.
-        return __uint_as_float((code & 0x80) << 24 | magnitude << 20) * 0x1p120f;
+        // multiplying by a power of two puts it right, and is exact. NaN starts
+        // out as one.
+        const uint32_t magnitude = code & 0x7f;
+        const uint32_t bits = magnitude == 0x7f ? 0x7fffffff : magnitude << 20;
+        return __uint_as_float((code & 0x80) << 24 | bits) * 0x1p120f;
     };
     return make_float2(decode(codes & 0xff), decode(codes >> 8));
 #endif
