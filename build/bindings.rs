@@ -7,7 +7,7 @@ use std::{env, path::Path};
 
 const HEADER: &str = "kernels/include/deepkern/abi.h";
 
-/// Refreshed by `make bindings`.
+/// `make bindings` refreshes it.
 pub const CHECKED_IN: &str = "src/abi/bindings.rs";
 
 /// Writes the bindings to `path`. False without a libclang that can read the header.

@@ -1,0 +1,44 @@
+# Each target first installs what is missing into .toolchain/ (scripts/toolchain.sh).
+#
+#   make demo    FP8 projections of a real model's weights, against its golden values
+#   make test    all tests
+#   make bench   all benches
+#   make check   formatting, clippy, docs, licences, advisories
+#
+# They use the GPU where there is one and the emulator otherwise; DEEPKERN_DEVICE=cuda|emulator decides.
+
+export DEEPKERN_REQUIRE_KERNELS := 1
+test lint: export DEEPKERN_DENY_PTXAS := 1
+
+.PHONY: demo test bench check lint deny bindings toolchain
+
+demo: toolchain
+	cargo run --release --quiet --example demo
+
+test: toolchain
+	cargo test --workspace
+
+bench: toolchain
+	cargo bench --workspace --benches
+
+check: lint deny
+
+lint: toolchain
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The advisories are a database of their own, which must be fetched; the rest needs no network.
+deny: export PATH := $(CURDIR)/.toolchain/bin:$(PATH)
+deny:
+	scripts/toolchain.sh cargo-deny
+	cargo deny check --hide-inclusion-graph licenses bans sources
+	@if cargo deny fetch db; then cargo deny check --disable-fetch advisories; \
+	else echo "make check: advisories SKIPPED: their database could not be fetched"; fi
+
+# After a change to kernels/include/deepkern/abi.h.
+bindings: toolchain
+	DEEPKERN_UPDATE_BINDINGS=1 cargo test --test abi_bindings
+
+toolchain:
+	@scripts/toolchain.sh
