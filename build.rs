@@ -65,24 +65,24 @@ fn build() -> Result<(), String> {
     for name in ENVIRONMENT {
         println!("cargo:rerun-if-env-changed={name}");
     }
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    // The working directory is the package's root, so that every path of ours is a relative one.
+    let toolchain = Path::new(".toolchain");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let toolchain = root.join(".toolchain");
     let docs_rs = env::var_os("DOCS_RS").is_some();
 
-    let generated = !docs_rs && bindings::generate(&out.join("abi.rs"), &toolchain);
+    let generated = !docs_rs && bindings::generate(&out.join("abi.rs"), toolchain);
     if !generated {
         println!("cargo:rerun-if-changed={}", bindings::CHECKED_IN);
-        fs::copy(root.join(bindings::CHECKED_IN), out.join("abi.rs"))
+        fs::copy(bindings::CHECKED_IN, out.join("abi.rs"))
             .map_err(|error| format!("{}: {error}", bindings::CHECKED_IN))?;
     }
     // For the test that holds the generated and the checked-in bindings equal.
     println!("cargo:rustc-env=DEEPKERN_ABI_GENERATED={generated}");
 
-    let families = family::enabled(&root)?;
-    let nvcc = if docs_rs { None } else { find_nvcc(&toolchain)? };
+    let families = family::enabled()?;
+    let nvcc = if docs_rs { None } else { find_nvcc(toolchain)? };
     if let Some(nvcc) = &nvcc {
-        compile(&families, nvcc, &root, &out)?;
+        compile(&families, nvcc, &out)?;
     }
     embed(&families, nvcc.is_some(), &out)
 }
@@ -105,10 +105,10 @@ fn find_nvcc(toolchain: &Path) -> Result<Option<Nvcc>, String> {
 }
 
 /// Compiles all families at once and reports what ptxas made of them.
-fn compile(families: &[Family], nvcc: &Nvcc, root: &Path, out: &Path) -> Result<(), String> {
+fn compile(families: &[Family], nvcc: &Nvcc, out: &Path) -> Result<(), String> {
     let reports: Vec<Result<String, String>> = thread::scope(|scope| {
         let started: Vec<_> =
-            families.iter().map(|family| scope.spawn(|| family.compile(nvcc, root, out))).collect();
+            families.iter().map(|family| scope.spawn(|| family.compile(nvcc, out))).collect();
         started.into_iter().map(|thread| thread.join().expect("does not panic")).collect()
     });
 

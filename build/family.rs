@@ -37,9 +37,9 @@ const FLAGS: [&str; 13] = [
 ];
 
 /// The families whose cargo feature is on.
-pub fn enabled(root: &Path) -> Result<Vec<Family>, String> {
+pub fn enabled() -> Result<Vec<Family>, String> {
     let mut families = Vec::new();
-    let files = fs::read_dir(root.join("kernels")).map_err(|error| format!("kernels/: {error}"))?;
+    let files = fs::read_dir("kernels").map_err(|error| format!("kernels/: {error}"))?;
     for file in files.flatten() {
         let path = file.path();
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
@@ -59,7 +59,7 @@ impl Family {
     }
 
     /// Returns ptxas's report on the family's kernels.
-    pub fn compile(&self, nvcc: &Nvcc, root: &Path, out: &Path) -> Result<String, String> {
+    pub fn compile(&self, nvcc: &Nvcc, out: &Path) -> Result<String, String> {
         let file = |extension: &str| out.join(format!("{}.{extension}", self.name));
         let (fatbin, dependencies) = (file("fatbin"), file("d"));
         let (report, fingerprint) = (file("ptxas"), file("fingerprint"));
@@ -70,11 +70,11 @@ impl Family {
             command.arg("-ccbin").arg(compiler);
         }
         command.arg(self.source());
-        // nvcc writes absolute file names into the line information, made from PWD: with this
-        // one the fatbin has the same bytes wherever it is built.
-        command.current_dir(root).env("PWD", "/proc/self/cwd");
+        // nvcc completes the file names in the line information by PWD: with this one the fatbin has the
+        // same bytes wherever the checkout is.
+        command.env("PWD", "/proc/self/cwd");
 
-        let current = || Some(self.fingerprint(&command, nvcc, root, &read(&dependencies)?));
+        let current = || Some(self.fingerprint(&command, nvcc, &read(&dependencies)?));
         let reusable = fatbin.is_file() && current().is_some_and(|now| read(&fingerprint) == Some(now));
         if !reusable {
             let started = SystemTime::now();
@@ -89,9 +89,9 @@ impl Family {
             write(&report, &text)?;
             // A file that was edited meanwhile leaves no fingerprint: it is compiled again.
             let text = read(&dependencies).ok_or("nvcc wrote no list of dependencies")?;
-            let edited = |path: &&str| modified(&root.join(path)).is_none_or(|time| time >= started);
+            let edited = |path: &&str| modified(path.as_ref()).is_none_or(|time| time >= started);
             if !included(&text).any(|path| edited(&path)) {
-                write(&fingerprint, &self.fingerprint(&command, nvcc, root, &text))?;
+                write(&fingerprint, &self.fingerprint(&command, nvcc, &text))?;
             }
         }
 
@@ -102,12 +102,12 @@ impl Family {
     }
 
     /// All that the fatbin depends on: the command, the compiler, and every file of ours included.
-    fn fingerprint(&self, command: &Command, nvcc: &Nvcc, root: &Path, dependencies: &str) -> String {
+    fn fingerprint(&self, command: &Command, nvcc: &Nvcc, dependencies: &str) -> String {
         let flags = ["NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"].map(env::var_os);
         let mut text = format!("{command:?}\n{flags:?}\n{}\n", nvcc.version);
         for path in included(dependencies) {
             let mut hasher = DefaultHasher::new();
-            fs::read(root.join(path)).ok().hash(&mut hasher);
+            fs::read(path).ok().hash(&mut hasher);
             text += &format!("{path} {:016x}\n", hasher.finish());
         }
         text

@@ -31,10 +31,11 @@ nvcc_is_new_enough() {
     [ "${major:-0}" -gt 12 ] || { [ "${major:-0}" -eq 12 ] && [ "${minor:-0}" -ge 8 ]; }
 }
 
-# The same order as build/nvcc.rs.
+# The same order as build/nvcc.rs, which takes what NVCC names or nothing.
 system_nvcc() {
+    [ -z "${NVCC:-}" ] || return 0
     local candidate
-    for candidate in "${NVCC:-}" "$(command -v nvcc || true)" \
+    for candidate in "$(command -v nvcc || true)" \
         "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvcc}" /usr/local/cuda/bin/nvcc; do
         if [ -n "$candidate" ] && nvcc_is_new_enough "$candidate"; then return 0; fi
     done
