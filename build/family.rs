@@ -70,9 +70,9 @@ impl Family {
             command.arg("-ccbin").arg(compiler);
         }
         command.arg(self.source());
-        // So that the fatbin has the same bytes wherever it is built: nvcc completes the file names in the
-        // line information by PWD, and puts a random number in the names of what is internal to the file.
-        command.env("PWD", "/proc/self/cwd").arg(format!("-frandom-seed={}", self.name));
+        // nvcc completes the file names in the line information by PWD. With this one they name no folder of
+        // the machine that built the fatbin.
+        command.env("PWD", "/proc/self/cwd");
 
         let current = || Some(self.fingerprint(&command, nvcc, &read(&dependencies)?));
         let reusable = fatbin.is_file() && current().is_some_and(|now| read(&fingerprint) == Some(now));
