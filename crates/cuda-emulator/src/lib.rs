@@ -1,5 +1,8 @@
 //! The CUDA driver in software.
 
+pub mod code;
+pub mod counters;
+pub mod machine;
 pub mod memory;
 pub mod ptx;
 pub mod verdict;

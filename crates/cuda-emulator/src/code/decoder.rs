@@ -1,0 +1,781 @@
+//! From statements to the compact form: names, scopes, constants, labels.
+//!
+//! What an instruction means is not known here: [`crate::machine::ops::decode`]
+//! hands it to its family, which asks this decoder for its operands.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::inst::{Class, Edges, Exec, Guard, Inst, Kind, List, Op, Slot};
+use super::kernel::{Callee, Kernel, Line, Param, Source, VariableInfo};
+use super::layout::{FUNCTION_WINDOW, LOCAL_WINDOW, PARAM_WINDOW, SHARED_START, SHARED_WINDOW, size_of};
+use super::registers;
+use crate::ptx::ast::{Function, Instruction, Module, Operand, Space, Statement, Type, Variable};
+
+/// A statement that cannot be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("PTX line {line}: {problem}\n    {text}")]
+pub struct DecodeError {
+    /// Line in the PTX text.
+    pub line: u32,
+    /// That line, trimmed.
+    pub text: String,
+    /// What is wrong, naming the instruction.
+    pub problem: String,
+}
+
+/// A memory operand: an address row and a byte offset.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference {
+    /// The row that holds the address.
+    pub base: Slot,
+    /// Bytes to add.
+    pub offset: i64,
+}
+
+#[derive(Debug, Clone)]
+enum Binding {
+    Register {
+        ty: Type,
+        slots: Vec<Slot>,
+    },
+    /// A variable: its state space and its address within the space.
+    Variable {
+        space: Space,
+        address: u64,
+    },
+}
+
+/// Decodes one kernel.
+pub struct Decoder<'m> {
+    module: &'m Module,
+    source: Arc<Source>,
+    globals: HashMap<&'m str, Binding>,
+    function_index: HashMap<&'m str, usize>,
+    scopes: Vec<HashMap<String, Binding>>,
+    in_entry: bool,
+
+    code: Vec<Inst>,
+    lists: Vec<Slot>,
+    lines: Vec<Line>,
+    constants32: Pool<u32>,
+    constants64: Pool<u64>,
+    virtuals: [u32; 3],
+    local_top: u32,
+
+    labels: HashMap<String, u32>,
+    targets: HashMap<String, Vec<String>>,
+    fixups: Vec<(usize, String, u32)>,
+    list_fixups: Vec<(u32, Vec<String>, u32)>,
+
+    guard: Guard,
+    line: u32,
+    location: (u32, u32),
+}
+
+struct Pool<T> {
+    rows: Vec<[T; 32]>,
+    index: HashMap<T, u32>,
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Pool<T> {
+    fn new() -> Self {
+        Self { rows: Vec::new(), index: HashMap::new() }
+    }
+
+    fn intern(&mut self, value: T) -> u32 {
+        *self.index.entry(value).or_insert_with(|| {
+            self.rows.push([value; 32]);
+            self.rows.len() as u32 - 1
+        })
+    }
+}
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+impl<'m> Decoder<'m> {
+    /// Decodes the entry `f` and every function it can reach.
+    pub fn kernel(
+        module: &'m Module,
+        f: &'m Function,
+        variables: &'m [VariableInfo],
+        source: Arc<Source>,
+    ) -> Result<Kernel> {
+        let reachable = reachable(module, f);
+        let shared = SharedLayout::of(module, &reachable);
+        let mut globals = HashMap::new();
+        for (v, info) in module
+            .variables
+            .iter()
+            .filter_map(|v| variables.iter().find(|i| i.name == v.name).map(|i| (v, i)))
+        {
+            globals.insert(v.name.as_str(), Binding::Variable { space: v.space, address: info.address });
+        }
+        for (name, offset) in &shared.module_scope {
+            let address = u64::from(SHARED_START + offset);
+            globals.insert(name, Binding::Variable { space: Space::Shared, address });
+        }
+        let mut d = Decoder {
+            module,
+            source,
+            globals,
+            function_index: reachable.iter().enumerate().map(|(i, f)| (f.name.as_str(), i)).collect(),
+            scopes: Vec::new(),
+            in_entry: true,
+            code: Vec::new(),
+            lists: Vec::new(),
+            lines: Vec::new(),
+            constants32: Pool::new(),
+            constants64: Pool::new(),
+            virtuals: [0; 3],
+            local_top: 0,
+            labels: HashMap::new(),
+            targets: HashMap::new(),
+            fixups: Vec::new(),
+            list_fixups: Vec::new(),
+            guard: Guard { slot: Slot::NONE, flip: 0 },
+            line: 0,
+            location: (u32::MAX, 0),
+        };
+        let (params, param_bytes) = kernel_params(f);
+        let mut rows = [0usize; 3];
+        let mut local_bytes = 0;
+        let mut callees = Vec::new();
+        for (index, function) in reachable.iter().enumerate() {
+            d.in_entry = index == 0;
+            let start = d.code.len();
+            let lists_start = d.lists.len();
+            let callee = d.function(function, &shared.function_scope[index])?;
+            callees.push(callee);
+            let used = registers::allocate(&mut d.code[start..], start, &mut d.lists, lists_start);
+            for (have, need) in rows.iter_mut().zip(used) {
+                *have = (*have).max(need);
+            }
+            local_bytes = local_bytes.max(d.local_top);
+        }
+        Ok(Kernel {
+            name: f.name.clone(),
+            params,
+            param_bytes,
+            static_shared: shared.bytes,
+            dynamic_shared_start: SHARED_START + shared.dynamic_start,
+            local_bytes: local_bytes.next_multiple_of(16),
+            max_threads: f.required_threads.or(f.max_threads).map(|t| t.iter().product()),
+            required_threads: f.required_threads,
+            cluster: f.cluster,
+            code: d.code,
+            lists: d.lists,
+            constants32: d.constants32.rows,
+            constants64: d.constants64.rows,
+            constants_pred: vec![0, u32::MAX],
+            rows,
+            lines: d.lines,
+            functions: callees,
+            source: d.source,
+        })
+    }
+
+    fn function(&mut self, f: &'m Function, shared: &HashMap<String, u32>) -> Result<Callee> {
+        self.virtuals = [0; 3];
+        self.local_top = 0;
+        self.labels.clear();
+        self.targets.clear();
+        self.location = (u32::MAX, 0);
+        self.line = f.line;
+        let entry = self.code.len() as u32;
+        let mut scope = HashMap::new();
+        let mut places = [Vec::new(), Vec::new()];
+        if self.in_entry {
+            let (params, _) = kernel_params(f);
+            for (v, p) in f.params.iter().zip(params) {
+                scope.insert(
+                    v.name.clone(),
+                    Binding::Variable { space: Space::Param, address: u64::from(p.offset) },
+                );
+            }
+        } else {
+            for (which, list) in [&f.params, &f.returns].into_iter().enumerate() {
+                for v in list {
+                    let offset = self.local_variable(v);
+                    places[which].push((offset, size_of(v) as u32));
+                    let binding = Binding::Variable { space: Space::Local, address: u64::from(offset) };
+                    scope.insert(v.name.clone(), binding);
+                }
+            }
+        }
+        for (name, offset) in shared {
+            let address = u64::from(SHARED_START + offset);
+            scope.insert(name.clone(), Binding::Variable { space: Space::Shared, address });
+        }
+        self.scopes.push(scope);
+        let body = f.body.as_deref().unwrap_or_default();
+        self.statements(body)?;
+        // Falling off the end returns.
+        self.guard = Guard { slot: Slot::NONE, flip: 0 };
+        crate::machine::ops::control::emit_return(self);
+        self.scopes.pop();
+        self.resolve_labels()?;
+        let [params, returns] = places;
+        Ok(Callee { name: f.name.clone(), entry, params, returns })
+    }
+
+    fn statements(&mut self, body: &'m [Statement]) -> Result<()> {
+        // Lists of branch targets may stand after their use.
+        for s in body {
+            if let Statement::BranchTargets { name, labels } = s {
+                self.targets.insert(name.clone(), labels.clone());
+            }
+        }
+        for s in body {
+            match s {
+                Statement::Label(name) => {
+                    self.labels.insert(name.clone(), self.code.len() as u32);
+                }
+                Statement::Instruction(i) => {
+                    self.line = i.line;
+                    self.guard = match &i.guard {
+                        None => Guard { slot: Slot::NONE, flip: 0 },
+                        Some(g) => Guard {
+                            slot: self.register(&g.register, Class::Pred)?,
+                            flip: if g.negated { u32::MAX } else { 0 },
+                        },
+                    };
+                    crate::machine::ops::decode(self, i)?;
+                }
+                Statement::Variable(v) => self.variable(v)?,
+                Statement::Registers { ty, vector, names } => self.declare(*ty, *vector, names),
+                Statement::Loc { file, line, .. } => self.location = (*file, *line),
+                Statement::Block(inner) => {
+                    self.scopes.push(HashMap::new());
+                    self.statements(inner)?;
+                    self.scopes.pop();
+                }
+                Statement::BranchTargets { .. } => {}
+                // Prototypes and call targets: calls are resolved by the function called.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, ty: Type, vector: u32, names: &[(String, Option<u32>)]) {
+        for (name, count) in names {
+            match count {
+                None => self.declare_one(name.clone(), ty, vector),
+                Some(n) => (0..*n).for_each(|i| self.declare_one(format!("{name}{i}"), ty, vector)),
+            }
+        }
+    }
+
+    fn declare_one(&mut self, name: String, ty: Type, vector: u32) {
+        // A 128-bit register is a pair of 64-bit rows.
+        let parts = if ty == Type::B128 { 2 } else { vector };
+        let slots = (0..parts).map(|_| self.temporary(class_of(ty))).collect();
+        self.bind(name, Binding::Register { ty, slots });
+    }
+
+    fn bind(&mut self, name: String, binding: Binding) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(name, binding);
+        }
+    }
+
+    fn variable(&mut self, v: &Variable) -> Result<()> {
+        match v.space {
+            // Shared variables were laid out before; they are bound already.
+            Space::Shared => Ok(()),
+            Space::Local | Space::Param => {
+                let offset = self.local_variable(v);
+                self.bind(
+                    v.name.clone(),
+                    Binding::Variable { space: Space::Local, address: u64::from(offset) },
+                );
+                Ok(())
+            }
+            other => {
+                self.line = v.line;
+                Err(self.error(format!("a variable in {other:?} space inside a function is not supported")))
+            }
+        }
+    }
+
+    fn local_variable(&mut self, v: &Variable) -> u32 {
+        let offset = self.local_top.next_multiple_of(v.align.max(1) as u32);
+        self.local_top = offset + size_of(v) as u32;
+        offset
+    }
+
+    fn resolve_labels(&mut self) -> Result<()> {
+        for (at, label, line) in std::mem::take(&mut self.fixups) {
+            self.line = line;
+            self.code[at].aux = self.label(&label)?;
+        }
+        for (start, labels, line) in std::mem::take(&mut self.list_fixups) {
+            self.line = line;
+            for (i, label) in labels.iter().enumerate() {
+                let position = self.label(label)?;
+                self.lists[start as usize + i] = Slot::constant(Class::R32, position);
+            }
+        }
+        Ok(())
+    }
+
+    fn label(&self, name: &str) -> Result<u32> {
+        self.labels.get(name).copied().ok_or_else(|| self.error(format!("there is no label {name}")))
+    }
+
+    // ---- What instruction families use -------------------------------------------------
+
+    /// An error at the current line.
+    pub fn error(&self, problem: impl Into<String>) -> DecodeError {
+        let text = self.source.text.get(self.line.wrapping_sub(1) as usize);
+        DecodeError {
+            line: self.line,
+            text: text.map(|t| t.trim().to_owned()).unwrap_or_default(),
+            problem: problem.into(),
+        }
+    }
+
+    /// The error for an instruction that the emulator does not know.
+    pub fn unknown(&self, i: &Instruction) -> DecodeError {
+        let mut name = i.opcode.clone();
+        for m in &i.modifiers {
+            name.push('.');
+            name.push_str(m);
+        }
+        self.error(format!("instruction `{name}` is not known to the emulator"))
+    }
+
+    /// Number of operands must be `n`.
+    pub fn expect_operands(&self, i: &Instruction, n: usize) -> Result<()> {
+        if i.operands.len() == n {
+            return Ok(());
+        }
+        Err(self.error(format!("`{}` takes {n} operands here, not {}", i.opcode, i.operands.len())))
+    }
+
+    /// A fresh virtual register.
+    pub fn temporary(&mut self, class: Class) -> Slot {
+        let next = &mut self.virtuals[class as usize];
+        *next += 1;
+        Slot::register(class, *next - 1)
+    }
+
+    /// A constant row of 32-bit lanes.
+    pub fn constant32(&mut self, value: u32) -> Slot {
+        Slot::constant(Class::R32, self.constants32.intern(value))
+    }
+
+    /// A constant row of 64-bit lanes.
+    pub fn constant64(&mut self, value: u64) -> Slot {
+        Slot::constant(Class::R64, self.constants64.intern(value))
+    }
+
+    /// A constant predicate.
+    pub fn constant_pred(&mut self, value: bool) -> Slot {
+        Slot::constant(Class::Pred, u32::from(value))
+    }
+
+    /// The declared type of a register operand; `None` if it is no register.
+    pub fn register_type(&self, operand: &Operand) -> Option<Type> {
+        match operand {
+            Operand::Name { name, .. } => match self.lookup(name) {
+                Some(Binding::Register { ty, .. }) => Some(*ty),
+                _ => None,
+            },
+            Operand::Not(name) => match self.lookup(name) {
+                Some(Binding::Register { ty, .. }) => Some(*ty),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// A destination register that holds a value of type `ty`. `_` gives a row that nobody reads.
+    pub fn dest(&mut self, operand: &Operand, ty: Type) -> Result<Slot> {
+        self.dest_class(operand, class_of(ty))
+    }
+
+    /// A destination register of a class.
+    pub fn dest_class(&mut self, operand: &Operand, class: Class) -> Result<Slot> {
+        match operand {
+            Operand::Sink => Ok(self.temporary(class)),
+            Operand::Name { name, offset: 0 } => self.register(name, class),
+            other => Err(self.error(format!("{other:?} is no register to write to"))),
+        }
+    }
+
+    /// A source operand of type `ty`: a register, an immediate, or a variable's address.
+    pub fn source(&mut self, operand: &Operand, ty: Type) -> Result<Slot> {
+        let class = class_of(ty);
+        match operand {
+            Operand::Integer(value) => Ok(match (class, ty) {
+                (Class::Pred, _) => self.constant_pred(*value != 0),
+                (Class::R32, _) => self.constant32(*value as u32 & mask_of(ty)),
+                (Class::R64, _) => self.constant64(*value as u64),
+            }),
+            Operand::Float32(bits) => match ty {
+                Type::F64 => Ok(self.constant64(f64::from(f32::from_bits(*bits)).to_bits())),
+                _ if class == Class::R32 => Ok(self.constant32(*bits)),
+                _ => Err(self.error("a 32-bit float literal where another width is needed")),
+            },
+            Operand::Float64(bits) => match ty {
+                Type::F32 => Ok(self.constant32((f64::from_bits(*bits) as f32).to_bits())),
+                _ if class == Class::R64 => Ok(self.constant64(*bits)),
+                _ => Err(self.error("a 64-bit float literal where another width is needed")),
+            },
+            Operand::Not(name) => {
+                let slot = self.register(name, Class::Pred)?;
+                let negated = self.temporary(Class::Pred);
+                crate::machine::ops::predicate::emit_not(self, negated, slot);
+                Ok(negated)
+            }
+            Operand::Name { name, offset } => match self.lookup(name) {
+                Some(Binding::Register { .. }) => self.register(name, class),
+                // As a value, a variable is its address within its space.
+                Some(Binding::Variable { space, address }) => {
+                    let (space, value) = (*space, address.wrapping_add_signed(*offset));
+                    match space {
+                        Space::Local => Ok(self.frame_address(value, class)),
+                        _ => self.address_constant(value, class),
+                    }
+                }
+                None => match self.function_index.get(name.as_str()) {
+                    Some(index) => {
+                        let address = FUNCTION_WINDOW + *index as u64;
+                        self.address_constant(address, class)
+                    }
+                    None => Err(self.error(format!("`{name}` is not declared"))),
+                },
+            },
+            other => Err(self.error(format!("{other:?} cannot be a source operand here"))),
+        }
+    }
+
+    /// Address of a variable in the frame of the running function. A kernel's
+    /// own frame is the first; a function's depends on the depth of the call.
+    fn frame_address(&mut self, address: u64, class: Class) -> Slot {
+        if self.in_entry {
+            return match class {
+                Class::R64 => self.constant64(address),
+                _ => self.constant32(address as u32),
+            };
+        }
+        let slot = self.temporary(class);
+        crate::machine::ops::control::emit_frame_address(self, slot, address);
+        slot
+    }
+
+    fn address_constant(&mut self, value: u64, class: Class) -> Result<Slot> {
+        match class {
+            Class::R32 => Ok(self.constant32(value as u32)),
+            Class::R64 => Ok(self.constant64(value)),
+            Class::Pred => Err(self.error("an address where a predicate is needed")),
+        }
+    }
+
+    /// A memory operand in `space`. For a generic access, a variable's address
+    /// is put into its window.
+    pub fn reference(&mut self, operand: &Operand, space: Space) -> Result<Reference> {
+        let (base, offset) = match operand {
+            Operand::Memory { base, offset } => (base, *offset),
+            Operand::MemoryList { base, offset, .. } => (base, *offset),
+            other => return Err(self.error(format!("{other:?} is no memory operand"))),
+        };
+        let Some(name) = base else {
+            return Ok(Reference { base: self.constant64(0), offset });
+        };
+        match self.lookup(name) {
+            Some(Binding::Register { ty, .. }) => {
+                let class = class_of(*ty);
+                if class == Class::Pred || ty.bytes() < 4 {
+                    return Err(self.error(format!("`{name}` is too narrow to be an address")));
+                }
+                Ok(Reference { base: self.register(name, class)?, offset })
+            }
+            Some(Binding::Variable { space: of, address }) => {
+                let (of, address) = (*of, *address);
+                let window = match of {
+                    _ if space != Space::Generic => 0,
+                    Space::Shared => SHARED_WINDOW,
+                    Space::Local => LOCAL_WINDOW,
+                    Space::Param => PARAM_WINDOW,
+                    _ => 0,
+                };
+                let base = match of {
+                    Space::Local => self.frame_address(window + address, Class::R64),
+                    _ => self.constant64(window + address),
+                };
+                Ok(Reference { base, offset })
+            }
+            None => Err(self.error(format!("`{name}` is not declared"))),
+        }
+    }
+
+    /// The state space of the variable that a memory operand names, if it names
+    /// one. `.param` variables of a function's own frame count as local.
+    pub fn variable_space(&self, operand: &Operand) -> Option<Space> {
+        let name = match operand {
+            Operand::Memory { base: Some(name), .. } | Operand::MemoryList { base: Some(name), .. } => name,
+            Operand::Name { name, .. } => name,
+            _ => return None,
+        };
+        match self.lookup(name) {
+            Some(Binding::Variable { space, .. }) => Some(*space),
+            _ => None,
+        }
+    }
+
+    /// Offset in the frame's local memory of a `.param` variable (calls pass these).
+    pub fn frame_offset(&self, operand: &Operand) -> Result<u32> {
+        if let Operand::Name { name, offset: 0 } = operand {
+            if let Some(Binding::Variable { space: Space::Local, address }) = self.lookup(name) {
+                return Ok(*address as u32);
+            }
+        }
+        Err(self.error(format!("{operand:?} is no parameter variable")))
+    }
+
+    /// A function of the module by name: its index for calls, if it has a body.
+    pub fn callee(&self, name: &str) -> Option<usize> {
+        self.function_index.get(name).copied()
+    }
+
+    /// The declaration of a function, with or without body.
+    pub fn declaration(&self, name: &str) -> Option<&'m Function> {
+        self.module.functions.iter().find(|f| f.name == name)
+    }
+
+    /// The rows of a vector register, or of one register as a list of one; the
+    /// two halves of a 128-bit register.
+    pub fn rows(&self, operand: &Operand) -> Option<Vec<Slot>> {
+        let Operand::Name { name, offset: 0 } = operand else { return None };
+        match self.lookup(name) {
+            Some(Binding::Register { slots, .. }) => Some(slots.clone()),
+            _ => None,
+        }
+    }
+
+    /// Is the code being decoded a kernel's own body, rather than a device function's?
+    pub fn in_entry(&self) -> bool {
+        self.in_entry
+    }
+
+    /// The labels of a `.branchtargets` list.
+    pub fn branch_targets(&self, name: &str) -> Result<Vec<String>> {
+        self.targets
+            .get(name)
+            .cloned()
+            .ok_or_else(|| self.error(format!("there is no list of targets {name}")))
+    }
+
+    /// Puts rows into the kernel's operand lists: results first, then operands.
+    pub fn list(&mut self, outs: &[Slot], ins: &[Slot]) -> List {
+        let start = self.lists.len() as u32;
+        self.lists.extend_from_slice(outs);
+        self.lists.extend_from_slice(ins);
+        List { start, outs: outs.len() as u16, ins: ins.len() as u16 }
+    }
+
+    /// An operand list of code positions (the `index` of each slot is one),
+    /// filled in when the labels are known.
+    pub fn label_list(&mut self, labels: Vec<String>) -> List {
+        let list = self.list(&[], &vec![Slot::constant(Class::R32, 0); labels.len()]);
+        self.list_fixups.push((list.start, labels, self.line));
+        list
+    }
+
+    /// Appends an instruction under the current guard.
+    pub fn emit(&mut self, op: Op, kind: Kind, dst: &[Slot], src: &[Slot]) -> &mut Inst {
+        let exec = op.best();
+        self.emit_exec(exec, kind, dst, src)
+    }
+
+    /// Appends an instruction whose execution exists in one variant only.
+    pub fn emit_exec(&mut self, exec: Exec, kind: Kind, dst: &[Slot], src: &[Slot]) -> &mut Inst {
+        let mut inst = Inst {
+            exec,
+            guard: self.guard,
+            dst: [Slot::NONE; 2],
+            src: [Slot::NONE; 4],
+            list: List::default(),
+            imm: 0,
+            aux: 0,
+            kind,
+            edges: Edges::Next,
+            line: self.code.len() as u32,
+        };
+        inst.dst[..dst.len()].copy_from_slice(dst);
+        inst.src[..src.len()].copy_from_slice(src);
+        let (file, line) = self.location;
+        self.lines.push(Line { ptx: self.line, file, line });
+        self.code.push(inst);
+        let last = self.code.len() - 1;
+        &mut self.code[last]
+    }
+
+    /// The last instruction's `aux` becomes the position of `label`.
+    pub fn jump_to(&mut self, label: &str) {
+        self.fixups.push((self.code.len() - 1, label.to_owned(), self.line));
+    }
+
+    fn lookup(&self, name: &str) -> Option<&Binding> {
+        self.scopes.iter().rev().find_map(|s| s.get(name)).or_else(|| self.globals.get(name))
+    }
+
+    fn register(&self, name: &str, class: Class) -> Result<Slot> {
+        // `%v.x` names a part of a vector register.
+        let (whole, part) = match name.rsplit_once('.') {
+            Some((whole, part)) if part.len() == 1 => (whole, "xyzwrgba".find(part).map(|i| i % 4)),
+            _ => (name, None),
+        };
+        let binding = match part {
+            Some(_) => self.lookup(whole),
+            None => self.lookup(name),
+        };
+        let Some(Binding::Register { ty, slots }) = binding else {
+            return Err(self.error(format!("register `{name}` is not declared")));
+        };
+        let slot = match (part, slots.as_slice()) {
+            (Some(i), all) if i < all.len() => all[i],
+            (None, [one]) => *one,
+            _ => return Err(self.error(format!("`{name}` is not one register of the vector's parts"))),
+        };
+        if class_of(*ty) != class {
+            return Err(self.error(format!("register `{name}` of type {ty:?} does not fit the instruction")));
+        }
+        Ok(slot)
+    }
+}
+
+/// The class of register that holds a value of this type.
+pub fn class_of(ty: Type) -> Class {
+    match ty {
+        Type::Pred => Class::Pred,
+        Type::B64 | Type::U64 | Type::S64 | Type::F64 | Type::B128 => Class::R64,
+        _ => Class::R32,
+    }
+}
+
+fn mask_of(ty: Type) -> u32 {
+    match ty.bytes() {
+        1 => 0xff,
+        2 => 0xffff,
+        _ => u32::MAX,
+    }
+}
+
+fn kernel_params(f: &Function) -> (Vec<Param>, u32) {
+    let mut offset = 0u64;
+    let mut params = Vec::new();
+    for v in &f.params {
+        offset = offset.next_multiple_of(v.align.max(1));
+        params.push(Param { offset: offset as u32, size: size_of(v) as u32, align: v.align as u32 });
+        offset += size_of(v);
+    }
+    (params, offset as u32)
+}
+
+/// The entry, then every function with a body that it names, directly or through others.
+fn reachable<'m>(module: &'m Module, entry: &'m Function) -> Vec<&'m Function> {
+    let by_name: HashMap<&str, &Function> =
+        module.functions.iter().filter(|f| f.body.is_some()).map(|f| (f.name.as_str(), f)).collect();
+    let mut found = vec![entry];
+    let mut next = 0;
+    while next < found.len() {
+        let body = found[next].body.as_deref().unwrap_or_default();
+        for_each_name(body, &mut |name| {
+            if let Some(f) = by_name.get(name) {
+                if !found.iter().any(|g| g.name == f.name) {
+                    found.push(f);
+                }
+            }
+        });
+        next += 1;
+    }
+    found
+}
+
+fn for_each_name<'m>(body: &'m [Statement], visit: &mut impl FnMut(&'m str)) {
+    fn operand<'m>(o: &'m Operand, visit: &mut impl FnMut(&'m str)) {
+        match o {
+            Operand::Name { name, .. } => visit(name),
+            Operand::Memory { base: Some(name), .. } => visit(name),
+            Operand::MemoryList { base, rest, .. } => {
+                base.iter().for_each(|n| visit(n));
+                rest.iter().for_each(|o| operand(o, visit));
+            }
+            Operand::Vector(list) | Operand::List(list) => list.iter().for_each(|o| operand(o, visit)),
+            _ => {}
+        }
+    }
+    for s in body {
+        match s {
+            Statement::Instruction(i) => i.operands.iter().for_each(|o| operand(o, visit)),
+            Statement::Block(inner) => for_each_name(inner, visit),
+            _ => {}
+        }
+    }
+}
+
+/// Where the shared variables of a kernel lie: those of its functions, those
+/// of the module that it names, and behind them the dynamic ones.
+struct SharedLayout<'m> {
+    bytes: u32,
+    dynamic_start: u32,
+    module_scope: Vec<(&'m str, u32)>,
+    function_scope: Vec<HashMap<String, u32>>,
+}
+
+impl<'m> SharedLayout<'m> {
+    fn of(module: &'m Module, functions: &[&'m Function]) -> Self {
+        let mut named = std::collections::HashSet::new();
+        for f in functions {
+            for_each_name(f.body.as_deref().unwrap_or_default(), &mut |n| {
+                named.insert(n);
+            });
+        }
+        let mut top = 0u64;
+        let mut place = |v: &Variable| {
+            top = top.next_multiple_of(v.align.max(1));
+            let at = top;
+            top += size_of(v);
+            at as u32
+        };
+        let shared = |v: &&Variable| v.space == Space::Shared;
+        let (dynamic, fixed): (Vec<&Variable>, Vec<&Variable>) = module
+            .variables
+            .iter()
+            .filter(shared)
+            .filter(|v| named.contains(v.name.as_str()))
+            .partition(|v| v.is_extern && size_of(v) == 0);
+        let mut module_scope: Vec<_> = fixed.into_iter().map(|v| (v.name.as_str(), place(v))).collect();
+        let function_scope = functions
+            .iter()
+            .map(|f| {
+                let mut own = HashMap::new();
+                shared_variables(f.body.as_deref().unwrap_or_default(), &mut |v| {
+                    own.insert(v.name.clone(), place(v));
+                });
+                own
+            })
+            .collect();
+        let bytes = top as u32;
+        let align = dynamic.iter().map(|v| v.align).max().unwrap_or(16).max(16);
+        // Addresses are aligned, and they start at SHARED_START.
+        let base = u64::from(SHARED_START);
+        let dynamic_start = ((base + top).next_multiple_of(align) - base) as u32;
+        module_scope.extend(dynamic.into_iter().map(|v| (v.name.as_str(), dynamic_start)));
+        Self { bytes, dynamic_start, module_scope, function_scope }
+    }
+}
+
+fn shared_variables<'m>(body: &'m [Statement], visit: &mut impl FnMut(&'m Variable)) {
+    for s in body {
+        match s {
+            Statement::Variable(v) if v.space == Space::Shared => visit(v),
+            Statement::Block(inner) => shared_variables(inner, visit),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! A block: its warps, its shared memory, its barriers.
+
+use super::grid::Launch;
+use super::shared::Shared;
+use super::warp::{Stop, Warp};
+use crate::code::Kernel;
+use crate::counters::Counters;
+use crate::memory::Region;
+use crate::verdict::{Finding, Stand, Verdict};
+
+/// Named barriers of a block.
+pub const BARRIERS: usize = 16;
+
+/// One of a block's barriers.
+#[derive(Default, Clone)]
+pub struct Barrier {
+    /// Threads that have arrived, warps counted as whole (for barriers with a count).
+    arrived_by_warp: u32,
+    /// Threads that have arrived.
+    arrived: u32,
+    /// The count given by those that arrived, if they gave one.
+    count: Option<u32>,
+    /// Completed phases.
+    pub generation: u64,
+    /// Reduction in the running phase, and the result of the last one: predicates
+    /// true for how many threads, of how many.
+    sum: (u32, u32),
+    /// The last phase's (threads with a true predicate, threads).
+    pub result: (u32, u32),
+}
+
+impl Barrier {
+    /// "64 of 128 threads arrived"
+    pub fn progress(&self, block: &BlockState) -> String {
+        match self.count {
+            Some(count) => format!("{} of {count} threads arrived", self.arrived_by_warp),
+            None => format!("{} of {} threads arrived", self.arrived, block.live_threads),
+        }
+    }
+
+    fn complete(&mut self) {
+        self.generation += 1;
+        self.arrived = 0;
+        self.arrived_by_warp = 0;
+        self.count = None;
+        self.result = std::mem::take(&mut self.sum);
+    }
+}
+
+/// A block without its warps: what an executing warp may touch.
+pub struct BlockState {
+    /// `%ctaid`.
+    pub index: [u32; 3],
+    /// Shared memory.
+    pub shared: Shared,
+    /// Barriers 0 to 15.
+    pub barriers: Vec<Barrier>,
+    /// Threads that have not ended.
+    pub live_threads: u32,
+    /// Counts so far.
+    pub counters: Counters,
+    /// Something happened that others could see: a store, an atomic, a
+    /// completed barrier, the end of a thread.
+    pub progress: bool,
+    /// The region of global memory touched last.
+    pub region: Option<Region>,
+}
+
+impl BlockState {
+    /// `threads` arrive at a barrier; `by_warp` counts their warp as whole.
+    /// Gives the generation to wait for, or what is wrong.
+    pub fn arrive(
+        &mut self,
+        barrier: u32,
+        count: Option<u32>,
+        threads: u32,
+        by_warp: u32,
+        predicates: u32,
+    ) -> Result<u64, Verdict> {
+        let live = self.live_threads;
+        let b = &mut self.barriers[barrier as usize];
+        let problem = |problem: String| Verdict::Barrier { barrier, problem };
+        if b.arrived > 0 && b.count != count {
+            let say = |c: Option<u32>| c.map_or("all threads".to_owned(), |c| format!("{c} threads"));
+            return Err(problem(format!(
+                "used for {} here, while {} threads have arrived at it for {}",
+                say(count),
+                b.arrived,
+                say(b.count)
+            )));
+        }
+        if let Some(count) = count {
+            if b.arrived_by_warp + by_warp > count {
+                return Err(problem(format!(
+                    "{} threads arrived at a barrier for {count}",
+                    b.arrived_by_warp + by_warp
+                )));
+            }
+        }
+        let generation = b.generation;
+        b.count = count;
+        b.arrived += threads;
+        b.arrived_by_warp += by_warp;
+        b.sum.0 += predicates;
+        b.sum.1 += threads;
+        let full = match count {
+            Some(count) => b.arrived_by_warp == count,
+            None => b.arrived == live,
+        };
+        if full {
+            b.complete();
+            self.progress = true;
+        }
+        Ok(generation)
+    }
+
+    /// Threads have ended: a barrier that waits for all threads waits for them no longer.
+    pub fn threads_ended(&mut self, threads: u32) {
+        self.live_threads -= threads;
+        self.progress = true;
+        for b in &mut self.barriers {
+            if b.arrived > 0 && b.count.is_none() && b.arrived == self.live_threads {
+                b.complete();
+            }
+        }
+    }
+}
+
+/// A resident block.
+pub struct Block {
+    /// What its warps share.
+    pub state: BlockState,
+    warps: Vec<Warp>,
+    next: usize,
+    random: Random,
+}
+
+/// What a block's turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// All threads have ended.
+    Ended,
+    /// It can go on later. Did anything happen that others could see?
+    Over {
+        /// A store, an atomic, a completed barrier, the end of a thread.
+        progress: bool,
+    },
+}
+
+impl Block {
+    /// A block about to start. `seed` orders its warps.
+    pub fn new(launch: &Launch, index: [u32; 3], seed: u64) -> Self {
+        let kernel = &launch.kernel;
+        let threads: u32 = launch.block.iter().product();
+        let warps = threads.div_ceil(32);
+        let lanes = |w: u32| if threads - w * 32 >= 32 { u32::MAX } else { (1 << (threads % 32)) - 1 };
+        Self {
+            state: BlockState {
+                index,
+                shared: Shared::new(launch.shared_bytes()),
+                barriers: vec![Barrier::default(); BARRIERS],
+                live_threads: threads,
+                counters: Counters { blocks: 1, ..Counters::new() },
+                progress: false,
+                region: None,
+            },
+            warps: (0..warps).map(|w| Warp::new(kernel, w, lanes(w))).collect(),
+            next: 0,
+            random: Random::new(seed),
+        }
+    }
+
+    /// Runs its warps in turns until it ends or has executed about `budget` instructions.
+    pub fn run(&mut self, launch: &Launch, budget: u64) -> Result<Turn, Box<Finding>> {
+        let kernel = launch.kernel.as_ref();
+        self.state.progress = false;
+        let mut left = budget;
+        let mut idle = 0;
+        while !self.warps.is_empty() {
+            if left == 0 {
+                return Ok(Turn::Over { progress: self.state.progress });
+            }
+            if idle >= self.warps.len() {
+                if self.warps.iter().any(|w| w.is_ready(&self.state)) {
+                    idle = 0;
+                } else {
+                    return Err(self.deadlock(kernel));
+                }
+            }
+            self.next %= self.warps.len();
+            let mut slice = self.random.slice().min(left);
+            let before = slice;
+            let stop = self.warps[self.next].run(&mut self.state, kernel, launch, &mut slice)?;
+            left -= before - slice;
+            idle = if before == slice { idle + 1 } else { 0 };
+            match stop {
+                Stop::Ended => drop(self.warps.swap_remove(self.next)),
+                Stop::Turn | Stop::Blocked => self.next += self.random.step(self.warps.len()),
+            }
+        }
+        Ok(Turn::Ended)
+    }
+
+    /// Where all its threads stand.
+    pub fn stands(&self, kernel: &Kernel) -> Vec<Stand> {
+        let mut warps: Vec<_> = self.warps.iter().collect();
+        warps.sort_by_key(|w| w.index);
+        warps.into_iter().flat_map(|w| w.stands(&self.state, kernel)).collect()
+    }
+
+    fn deadlock(&self, kernel: &Kernel) -> Box<Finding> {
+        let stands = self.stands(kernel);
+        let first = &stands[0];
+        let mut place = super::cpu::place(kernel, u32::MAX, self.state.index, first.warp, first.lanes);
+        place.ptx_line = first.ptx_line;
+        place.ptx = kernel
+            .source
+            .text
+            .get(first.ptx_line.wrapping_sub(1) as usize)
+            .map(|t| t.trim().to_owned())
+            .unwrap_or_default();
+        place.source.clone_from(&first.source);
+        Box::new(Finding { verdict: Verdict::Deadlock { stands }, place })
+    }
+}
+
+/// The order of warps and the length of their turns: one fixed order for seed
+/// 0, a random one otherwise (splitmix64).
+struct Random(u64);
+
+impl Random {
+    /// Instructions of a warp's turn at most.
+    const SLICE: u64 = 4096;
+
+    fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn slice(&mut self) -> u64 {
+        if self.0 == 0 { Self::SLICE } else { 1 + self.next() % Self::SLICE }
+    }
+
+    fn step(&mut self, warps: usize) -> usize {
+        if self.0 == 0 { 1 } else { 1 + (self.next() as usize) % warps.max(1) }
+    }
+}

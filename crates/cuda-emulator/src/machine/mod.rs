@@ -1,0 +1,22 @@
+//! Execution: a grid of blocks on the host's cores, a block's warps in turn,
+//! a warp's 32 lanes as one vector.
+//!
+//! - `grid`: which block runs next, on which core; fairness; livelock
+//! - `block`: a block's warps, shared memory and barriers; deadlock
+//! - `warp`: threads that stand at the same place run together (divergence)
+//! - `registers`, `lanes`: rows of 32 lanes and functions over them
+//! - `access`: an address becomes bytes, or a verdict
+//! - `ops`: the instructions, one file per family
+
+mod access;
+mod block;
+mod cpu;
+mod grid;
+pub(crate) mod lanes;
+pub mod ops;
+pub(crate) mod registers;
+mod shared;
+mod warp;
+
+pub use cpu::{Cpu, Flow};
+pub use grid::{Launch, run};

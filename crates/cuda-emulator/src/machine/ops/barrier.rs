@@ -1,0 +1,179 @@
+//! `bar`, `barrier` and fences.
+
+use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
+use crate::machine::lanes::both;
+use crate::machine::ops::Modifiers;
+use crate::machine::registers::Raw;
+use crate::machine::{Cpu, Flow};
+use crate::ptx::ast::{Instruction, Operand, Type};
+use crate::verdict::{Use, Verdict};
+
+const ALIGNED: u32 = 1;
+const ARRIVE: u32 = 2;
+const POPC: u32 = 4;
+const AND: u32 = 8;
+const OR: u32 = 16;
+const NEGATED: u32 = 32;
+
+/// src: barrier number, thread count or none, predicate of a reduction.
+#[inline(always)]
+fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    if cpu.resumed {
+        return finish(cpu, i);
+    }
+    // All lanes of the warp that have not ended come together.
+    if i.aux & ALIGNED != 0 && cpu.mask != cpu.warp.live {
+        return Flow::Park;
+    }
+    let (number, count) = match (uniform(cpu, i.src[0]), uniform(cpu, i.src[1])) {
+        (Ok(number), Ok(count)) => (number.unwrap_or(0), count),
+        (Err(flow), _) | (_, Err(flow)) => return flow,
+    };
+    let mask = cpu.mask;
+    if number > 15 {
+        let problem = format!("barrier number {number} is above 15");
+        return cpu.fault(Verdict::Operand { problem }, mask);
+    }
+    if let Some(count) = count.filter(|c| *c == 0 || c % 32 != 0) {
+        let problem = format!("a count of {count} threads is no positive multiple of the warp size");
+        return cpu.fault(Verdict::Barrier { barrier: number, problem }, mask);
+    }
+    let mut holds = 0;
+    if i.src[2].is_some() {
+        if let Err(flow) = cpu.require_defined(i.src[2], Use::Control) {
+            return flow;
+        }
+        let flip = if i.aux & NEGATED != 0 { u32::MAX } else { 0 };
+        holds = (cpu.warp.registers.pred(cpu.kernel, i.src[2]) ^ flip) & mask;
+    }
+    let by_warp = if mask == cpu.warp.live { 32 } else { mask.count_ones() };
+    match cpu.block.arrive(number, count, mask.count_ones(), by_warp, holds.count_ones()) {
+        Ok(_) if i.aux & ARRIVE != 0 => Flow::Next,
+        Ok(generation) => Flow::Wait(number, generation),
+        Err(verdict) => cpu.fault(verdict, mask),
+    }
+}
+
+/// The barrier has completed: the result of a reduction.
+#[inline(always)]
+fn finish(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    if !i.dst[0].is_some() {
+        return Flow::Next;
+    }
+    let number = match uniform(cpu, i.src[0]) {
+        Ok(number) => number.unwrap_or(0),
+        Err(flow) => return flow,
+    };
+    let (holds, threads) = cpu.block.barriers[number as usize].result;
+    let mask = cpu.mask;
+    if i.aux & POPC != 0 {
+        cpu.broadcast(i.dst[0], holds);
+    } else {
+        let all = if i.aux & AND != 0 { holds == threads } else { holds > 0 };
+        cpu.warp.registers.set_pred(i.dst[0], mask, if all { u32::MAX } else { 0 }, 0);
+    }
+    Flow::Next
+}
+
+/// An operand that must be the same in all executing lanes.
+#[inline(always)]
+fn uniform(cpu: &mut Cpu<'_>, slot: Slot) -> Result<Option<u32>, Flow> {
+    if !slot.is_some() {
+        return Ok(None);
+    }
+    cpu.require_defined(slot, Use::Control)?;
+    let row = *u32::row(&cpu.warp.registers, cpu.kernel, slot);
+    let mask = cpu.mask;
+    let first = row[mask.trailing_zeros() as usize];
+    match (0..32).all(|l| mask >> l & 1 == 0 || row[l as usize] == first) {
+        true => Ok(Some(first)),
+        false => {
+            let problem = "the lanes of a warp name different barriers or counts".to_owned();
+            Err(cpu.fault(Verdict::Operand { problem }, mask))
+        }
+    }
+}
+
+#[inline(always)]
+fn fence(_: &mut Cpu<'_>, _: &Inst) -> Flow {
+    Flow::Next
+}
+
+/// Decodes this family.
+pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    match i.opcode.as_str() {
+        "bar" | "barrier" => decode_barrier(d, i),
+        // Every access of the emulator takes effect in program order and is
+        // seen by all at once, which is stronger than any fence asks.
+        _ => {
+            let known = |w: &String| {
+                matches!(
+                    w.as_str(),
+                    "cta" | "gl" | "sys" | "gpu" | "cluster" | "acq_rel" | "sc" | "acquire" | "release"
+                )
+            };
+            if !i.modifiers.iter().all(known) {
+                return Err(d.unknown(i));
+            }
+            d.emit(both!(fence), Kind::Barrier, &[], &[]);
+            Ok(())
+        }
+    }
+}
+
+fn decode_barrier(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    let mut m = Modifiers::of(i);
+    m.take("cta");
+    if m.peek() == Some("warp") {
+        return crate::machine::ops::moves::decode_warp_barrier(d, i);
+    }
+    let mut aux = if i.opcode == "bar" { ALIGNED } else { 0 };
+    let operation = m.next();
+    let reduction = match operation {
+        Some("red") => m.take_if(|w| match w {
+            "popc" => Some(POPC),
+            "and" => Some(AND),
+            "or" => Some(OR),
+            _ => None,
+        }),
+        _ => None,
+    };
+    if m.take("aligned") {
+        aux |= ALIGNED;
+    }
+    let ty = m.ty();
+    let mut operands = i.operands.as_slice();
+    let mut dst = Slot::NONE;
+    let mut predicate = Slot::NONE;
+    match (operation, reduction) {
+        (Some("sync"), None) => {}
+        (Some("arrive"), None) => aux |= ARRIVE,
+        (Some("red"), Some(kind)) if ty == Some(if kind == POPC { Type::U32 } else { Type::Pred }) => {
+            aux |= kind;
+            let [result, between @ .., p] = operands else { return Err(d.unknown(i)) };
+            dst = d.dest(result, if kind == POPC { Type::U32 } else { Type::Pred })?;
+            predicate = match p {
+                Operand::Not(name) => {
+                    aux |= NEGATED;
+                    d.source(&Operand::Name { name: name.clone(), offset: 0 }, Type::Pred)?
+                }
+                p => d.source(p, Type::Pred)?,
+            };
+            operands = between;
+        }
+        _ => return Err(d.unknown(i)),
+    }
+    if !m.done() {
+        return Err(d.unknown(i));
+    }
+    let (number, count) = match operands {
+        [number] => (d.source(number, Type::U32)?, Slot::NONE),
+        [number, count] => (d.source(number, Type::U32)?, d.source(count, Type::U32)?),
+        _ => return Err(d.unknown(i)),
+    };
+    if aux & ARRIVE != 0 && count == Slot::NONE {
+        return Err(d.error("`bar.arrive` needs a thread count"));
+    }
+    d.emit(both!(barrier), Kind::Barrier, &[dst, Slot::NONE], &[number, count, predicate]).aux = aux;
+    Ok(())
+}

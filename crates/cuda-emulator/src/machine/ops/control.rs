@@ -1,0 +1,255 @@
+//! Control flow: branches, calls, returns, the end of threads.
+
+use crate::code::{Class, DecodeError, Decoder, Edges, FUNCTION_WINDOW, Inst, Kind, Slot};
+use crate::machine::lanes::both;
+use crate::machine::ops::Modifiers;
+use crate::machine::registers::Raw;
+use crate::machine::{Cpu, Flow};
+use crate::ptx::ast::{Instruction, Operand, Type};
+use crate::verdict::{Use, Verdict};
+
+/// Calls may nest this deep.
+const MAX_DEPTH: u32 = 256;
+
+#[inline(always)]
+fn bra(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    Flow::Jump(cpu.mask)
+}
+
+#[inline(always)]
+fn exit(_: &mut Cpu<'_>, _: &Inst) -> Flow {
+    Flow::Exit
+}
+
+#[inline(always)]
+fn yield_turn(_: &mut Cpu<'_>, _: &Inst) -> Flow {
+    Flow::Yield
+}
+
+#[inline(always)]
+fn trap(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    let mask = cpu.mask;
+    cpu.fault(Verdict::Trap, mask)
+}
+
+/// `brx.idx`: each lane picks a label by its index.
+#[inline(always)]
+fn table(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    if let Err(flow) = cpu.require_defined(i.src[0], Use::Branch) {
+        return flow;
+    }
+    let index = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[0]);
+    let targets = cpu.operands(i);
+    let mut scatter: Vec<(u32, u32)> = Vec::new();
+    for lane in (0..32).filter(|l| cpu.mask >> l & 1 == 1) {
+        let Some(target) = targets.get(index[lane] as usize) else {
+            let problem = format!("index {} into {} branch targets", index[lane], targets.len());
+            return cpu.fault(Verdict::Operand { problem }, 1 << lane);
+        };
+        let target = target.index() as u32;
+        match scatter.iter_mut().find(|(t, _)| *t == target) {
+            Some((_, lanes)) => *lanes |= 1 << lane,
+            None => scatter.push((target, 1 << lane)),
+        }
+    }
+    cpu.scatter = scatter;
+    Flow::Scatter
+}
+
+/// Call of the function whose index is in `imm`.
+#[inline(always)]
+fn call(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let mask = cpu.mask;
+    enter(cpu, i, i.imm as usize, mask)
+}
+
+/// Call through an address: the lanes of the first lane's target enter it; the
+/// others come back to this instruction.
+#[inline(always)]
+fn call_indirect(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    if let Err(flow) = cpu.require_defined(i.src[0], Use::Address) {
+        return flow;
+    }
+    let target = *u64::row(&cpu.warp.registers, cpu.kernel, i.src[0]);
+    let first = target[cpu.mask.trailing_zeros() as usize];
+    let same = (0..32).filter(|l| cpu.mask >> l & 1 == 1 && target[*l as usize] == first);
+    let lanes = same.fold(0, |m, l| m | 1u32 << l);
+    let index = first.wrapping_sub(FUNCTION_WINDOW) as usize;
+    let fits = cpu
+        .kernel
+        .functions
+        .get(index)
+        .is_some_and(|f| index > 0 && f.params.len() + f.returns.len() == usize::from(i.list.ins));
+    if !fits {
+        return cpu.fault(Verdict::BadCall { target: first }, lanes);
+    }
+    // Lanes with other targets stay here and call after these.
+    cpu.scatter = vec![(cpu.pc, cpu.mask & !lanes)];
+    cpu.mask = lanes;
+    enter(cpu, i, index, lanes)
+}
+
+#[inline(always)]
+fn enter(cpu: &mut Cpu<'_>, i: &Inst, index: usize, lanes: u32) -> Flow {
+    if cpu.depth + 1 >= MAX_DEPTH {
+        let depth = cpu.depth + 1;
+        return cpu.fault(Verdict::StackOverflow { depth }, lanes);
+    }
+    let depth = cpu.depth + 1;
+    cpu.warp.registers.enter_frame(depth, lanes);
+    let bytes = cpu.kernel.local_bytes as usize;
+    cpu.warp.local.iter_mut().for_each(|l| l.grow(bytes * (depth as usize + 1)));
+    let kernel = cpu.kernel;
+    let callee = &kernel.functions[index];
+    let params = cpu.operands(i).iter().skip(callee.returns.len());
+    for (from, (to, size)) in params.zip(&callee.params) {
+        cpu.copy_frame(lanes, (cpu.depth, from.index() as u32), (depth, *to), *size);
+    }
+    Flow::Call(callee.entry)
+}
+
+/// `ret`: results go to the caller's variables.
+#[inline(always)]
+fn ret(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    if let Some(back) = cpu.calls.last() {
+        let kernel = cpu.kernel;
+        let site = &kernel.code[*back as usize - 1];
+        let function = kernel.functions.iter().rposition(|f| f.entry <= cpu.pc).unwrap_or(0);
+        let callee = &kernel.functions[function];
+        let (lanes, depth) = (cpu.mask, cpu.depth);
+        for (to, (from, size)) in cpu.operands(site).iter().zip(&callee.returns) {
+            cpu.copy_frame(lanes, (depth, *from), (depth - 1, to.index() as u32), *size);
+        }
+    }
+    Flow::Return
+}
+
+impl<'a> Cpu<'a> {
+    /// The slots of an instruction's operand list, results left out.
+    pub fn operands(&self, i: &Inst) -> &'a [Slot] {
+        let start = i.list.start as usize + usize::from(i.list.outs);
+        &self.kernel.lists[start..start + usize::from(i.list.ins)]
+    }
+
+    /// The result slots of an instruction's operand list.
+    pub fn results(&self, i: &Inst) -> &'a [Slot] {
+        let start = i.list.start as usize;
+        &self.kernel.lists[start..start + usize::from(i.list.outs)]
+    }
+
+    /// Copies bytes between call frames of the lanes' local memory.
+    fn copy_frame(&mut self, lanes: u32, from: (u32, u32), to: (u32, u32), size: u32) {
+        let frame = self.kernel.local_bytes;
+        let place = |(depth, offset): (u32, u32)| u64::from(depth * frame + offset);
+        for lane in (0..32).filter(|l| lanes >> l & 1 == 1) {
+            let local = &mut self.warp.local[lane];
+            if let (Some(source), Some(target)) =
+                (local.at(place(from), size.into()), local.at(place(to), size.into()))
+            {
+                // SAFETY: both are `size` bytes inside the buffer, of different frames.
+                unsafe {
+                    std::ptr::copy(source.0, target.0, size as usize);
+                    std::ptr::copy(source.1, target.1, size as usize);
+                }
+            }
+        }
+    }
+}
+
+/// Decodes this family.
+pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    let mut m = Modifiers::of(i);
+    // A promise that all lanes take the branch together: checked by nothing, needed by nothing.
+    let _uniform = m.take("uni");
+    match (i.opcode.as_str(), i.operands.as_slice()) {
+        ("bra", [Operand::Name { name, .. }]) if m.done() => {
+            d.emit(both!(bra), Kind::Control, &[], &[]).edges = Edges::Jump;
+            d.jump_to(name);
+        }
+        ("brx", [index, Operand::Name { name, .. }])
+            if m.take("idx") && {
+                m.take("uni");
+                m.done()
+            } =>
+        {
+            let index = d.source(index, Type::U32)?;
+            let labels = d.branch_targets(name)?;
+            let list = d.label_list(labels);
+            let inst = d.emit(both!(table), Kind::Control, &[], &[index]);
+            inst.list = list;
+            inst.edges = Edges::Table;
+        }
+        ("call", _) if m.done() => return decode_call(d, i),
+        ("ret", []) if m.done() => emit_return(d),
+        ("exit", []) if m.done() => {
+            d.emit(both!(exit), Kind::Control, &[], &[]).edges = Edges::End;
+        }
+        ("trap" | "brkpt", []) if m.done() => {
+            d.emit(both!(trap), Kind::Control, &[], &[]);
+        }
+        ("nanosleep", [time]) if m.take("u32") && m.done() => {
+            d.source(time, Type::U32)?;
+            d.emit(both!(yield_turn), Kind::Control, &[], &[]);
+        }
+        _ => return Err(d.unknown(i)),
+    }
+    Ok(())
+}
+
+fn decode_call(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    let (returns, rest) = match i.operands.as_slice() {
+        [Operand::List(returns), rest @ ..] => (returns.as_slice(), rest),
+        rest => (&[][..], rest),
+    };
+    let (target, rest) = rest.split_first().ok_or_else(|| d.unknown(i))?;
+    let params = match rest.first() {
+        Some(Operand::List(params)) => params.as_slice(),
+        _ => &[],
+    };
+    let Operand::Name { name, .. } = target else { return Err(d.unknown(i)) };
+    let mut places = Vec::new();
+    for variable in returns.iter().chain(params) {
+        places.push(Slot::constant(Class::R32, d.frame_offset(variable)?));
+    }
+    let list = d.list(&[], &places);
+    if let Some(index) = d.callee(name) {
+        let inst = d.emit(both!(call), Kind::Control, &[], &[]);
+        inst.imm = index as i64;
+        inst.list = list;
+        return Ok(());
+    }
+    if d.register_type(target).is_some() {
+        let address = d.source(target, Type::U64)?;
+        d.emit(both!(call_indirect), Kind::Control, &[], &[address]).list = list;
+        return Ok(());
+    }
+    Err(d.error(format!("`{name}` has no body here, and the emulator does not provide it")))
+}
+
+/// `ret`, also where a body ends without one.
+pub fn emit_return(d: &mut Decoder<'_>) {
+    d.emit(both!(ret), Kind::Control, &[], &[]).edges = Edges::End;
+}
+
+/// `dst` = the address `offset` within the running function's frame.
+pub fn emit_frame_address(d: &mut Decoder<'_>, dst: Slot, offset: u64) {
+    let op = match dst.class() {
+        Class::R64 => both!(frame_address64),
+        _ => both!(frame_address32),
+    };
+    d.emit(op, Kind::Integer, &[dst], &[]).imm = offset as i64;
+}
+
+#[inline(always)]
+fn frame_address64(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let value = i.imm as u64 + u64::from(cpu.depth * cpu.kernel.local_bytes);
+    cpu.broadcast(i.dst[0], value);
+    Flow::Next
+}
+
+#[inline(always)]
+fn frame_address32(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let value = i.imm as u32 + cpu.depth * cpu.kernel.local_bytes;
+    cpu.broadcast(i.dst[0], value);
+    Flow::Next
+}

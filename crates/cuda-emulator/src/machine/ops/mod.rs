@@ -1,0 +1,107 @@
+//! The instructions, one file per family: how each is decoded and what it does.
+//!
+//! An operation must read all its operands before it writes any result, and
+//! must touch only the lanes of `Cpu::mask`.
+
+pub mod barrier;
+pub mod control;
+pub mod memory;
+pub mod moves;
+pub mod predicate;
+
+use crate::code::{DecodeError, Decoder};
+use crate::ptx::ast::Instruction;
+
+/// Decodes one instruction into the compact form.
+pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    match i.opcode.as_str() {
+        "mov" | "cvta" | "isspacep" | "activemask" => moves::decode(d, i),
+        "ld" | "ldu" | "st" => memory::decode(d, i),
+        "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
+        "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
+        _ => Err(d.unknown(i)),
+    }
+}
+
+/// The modifiers of an instruction, taken off one by one while it is decoded;
+/// what is left over at the end is not known.
+pub struct Modifiers<'a> {
+    all: &'a [String],
+    taken: usize,
+}
+
+impl<'a> Modifiers<'a> {
+    /// All of an instruction's modifiers.
+    pub fn of(i: &'a Instruction) -> Self {
+        Self { all: &i.modifiers, taken: 0 }
+    }
+
+    /// The next one, whatever it is.
+    pub fn next(&mut self) -> Option<&'a str> {
+        let m = self.all.get(self.taken)?;
+        self.taken += 1;
+        Some(m)
+    }
+
+    /// The next one, not taken.
+    pub fn peek(&self) -> Option<&'a str> {
+        self.all.get(self.taken).map(String::as_str)
+    }
+
+    /// Takes the next one if it is `word`.
+    pub fn take(&mut self, word: &str) -> bool {
+        let found = self.peek() == Some(word);
+        self.taken += usize::from(found);
+        found
+    }
+
+    /// Takes the next one if `f` gives a meaning to it.
+    pub fn take_if<T>(&mut self, f: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let found = self.peek().and_then(f);
+        self.taken += usize::from(found.is_some());
+        found
+    }
+
+    /// The next one must be a type.
+    pub fn ty(&mut self) -> Option<crate::ptx::ast::Type> {
+        self.take_if(type_of)
+    }
+
+    /// Were all of them taken?
+    pub fn done(&self) -> bool {
+        self.taken == self.all.len()
+    }
+}
+
+/// A type by its suffix.
+pub fn type_of(word: &str) -> Option<crate::ptx::ast::Type> {
+    use crate::ptx::ast::Type::*;
+    Some(match word {
+        "b8" => B8,
+        "b16" => B16,
+        "b32" => B32,
+        "b64" => B64,
+        "b128" => B128,
+        "u8" => U8,
+        "u16" => U16,
+        "u32" => U32,
+        "u64" => U64,
+        "s8" => S8,
+        "s16" => S16,
+        "s32" => S32,
+        "s64" => S64,
+        "f16" => F16,
+        "f16x2" => F16x2,
+        "bf16" => Bf16,
+        "bf16x2" => Bf16x2,
+        "tf32" => Tf32,
+        "f32" => F32,
+        "f64" => F64,
+        "e4m3" => E4m3,
+        "e5m2" => E5m2,
+        "e4m3x2" => E4m3x2,
+        "e5m2x2" => E5m2x2,
+        "pred" => Pred,
+        _ => return None,
+    })
+}

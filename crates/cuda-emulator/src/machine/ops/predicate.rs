@@ -1,0 +1,60 @@
+//! Predicates as values: logic and moves on one bit a lane.
+
+use crate::code::{Class, Decoder, Inst, Kind, Slot};
+use crate::machine::lanes::both;
+use crate::machine::{Cpu, Flow};
+
+#[inline(always)]
+fn combine(cpu: &mut Cpu<'_>, i: &Inst, f: impl Fn(u32, u32) -> u32) -> Flow {
+    let r = &cpu.warp.registers;
+    let a = r.pred(cpu.kernel, i.src[0]);
+    let mut undefined = r.undefined(i.src[0]);
+    let b = if i.src[1].is_some() {
+        undefined |= r.undefined(i.src[1]);
+        r.pred(cpu.kernel, i.src[1])
+    } else {
+        0
+    };
+    let mask = cpu.mask;
+    cpu.warp.registers.set_pred(i.dst[0], mask, f(a, b), undefined);
+    Flow::Next
+}
+
+macro_rules! logic {
+    ($name:ident, |$a:ident, $b:ident| $e:expr) => {
+        #[inline(always)]
+        fn $name(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+            combine(cpu, i, |$a, $b| $e)
+        }
+    };
+}
+
+logic!(and, |a, b| a & b);
+logic!(or, |a, b| a | b);
+logic!(xor, |a, b| a ^ b);
+logic!(not, |a, _b| !a);
+logic!(copy, |a, _b| a);
+
+/// `dst = !src`.
+pub fn emit_not(d: &mut Decoder<'_>, dst: Slot, src: Slot) {
+    debug_assert_eq!(dst.class(), Class::Pred);
+    d.emit(both!(not), Kind::Integer, &[dst], &[src]);
+}
+
+/// `dst = src`.
+pub fn emit_copy(d: &mut Decoder<'_>, dst: Slot, src: Slot) {
+    d.emit(both!(copy), Kind::Integer, &[dst], &[src]);
+}
+
+/// `and`, `or`, `xor`, `not` on predicates; `None` for another opcode.
+pub fn emit_logic(d: &mut Decoder<'_>, opcode: &str, dst: Slot, src: &[Slot]) -> Option<()> {
+    let op = match opcode {
+        "and" => both!(and),
+        "or" => both!(or),
+        "xor" => both!(xor),
+        "not" => both!(not),
+        _ => return None,
+    };
+    d.emit(op, Kind::Integer, &[dst], src);
+    Some(())
+}

@@ -1,0 +1,72 @@
+//! Shared memory of a block and local memory of a thread, with a shadow byte
+//! beside each byte.
+
+use crate::code::SHARED_START;
+
+/// Bytes aligned for the widest access, and their definedness (0 undefined,
+/// 0xFF defined).
+#[derive(Default, Clone)]
+pub struct Bytes {
+    data: Vec<u128>,
+    shadow: Vec<u128>,
+    len: usize,
+}
+
+impl Bytes {
+    /// What undefined memory holds: not zero, so that nothing works by luck.
+    const GARBAGE: u128 = u128::from_ne_bytes([0xcd; 16]);
+
+    /// `len` undefined bytes.
+    pub fn new(len: usize) -> Self {
+        let mut bytes = Self::default();
+        bytes.grow(len);
+        bytes
+    }
+
+    /// At least `len` bytes; new ones are undefined.
+    pub fn grow(&mut self, len: usize) {
+        if len > self.len {
+            self.data.resize(len.div_ceil(16), Self::GARBAGE);
+            self.shadow.resize(len.div_ceil(16), 0);
+            self.len = len;
+        }
+    }
+
+    /// Pointers to the byte at `offset` and its shadow, if `size` bytes there are inside.
+    #[inline(always)]
+    pub fn at(&mut self, offset: u64, size: u64) -> Option<(*mut u8, *mut u8)> {
+        let len = self.len as u64;
+        if offset > len || size > len - offset {
+            return None;
+        }
+        let (data, shadow) = (self.data.as_mut_ptr().cast::<u8>(), self.shadow.as_mut_ptr().cast::<u8>());
+        // SAFETY: `offset` is at most the length of both buffers.
+        Some(unsafe { (data.add(offset as usize), shadow.add(offset as usize)) })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// A block's shared memory, from address `SHARED_START`.
+pub struct Shared(Bytes);
+
+impl Shared {
+    /// `bytes` of undefined memory.
+    pub fn new(bytes: u32) -> Self {
+        Self(Bytes::new(bytes as usize))
+    }
+
+    /// Pointers to the byte at an address and its shadow, if `size` bytes there are inside.
+    #[inline(always)]
+    pub fn at(&mut self, address: u64, size: u64) -> Option<(*mut u8, *mut u8)> {
+        self.0.at(address.wrapping_sub(u64::from(SHARED_START)), size)
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}

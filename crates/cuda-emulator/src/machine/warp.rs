@@ -1,0 +1,387 @@
+//! A warp: 32 threads, of which those that stand at the same place run together.
+//!
+//! A warp is a set of fragments: a position in the code, a call stack and the
+//! lanes that stand there. Usually there is one. A branch that not all lanes
+//! take splits it; fragments that come to stand at the same place are one
+//! again. The fragment deepest in calls, then the one earliest in the code,
+//! runs first: compilers put the place where paths join behind the paths, so
+//! the others wait there. That rule alone would starve a lane that others spin
+//! on, so a fragment that has run long gives way (threads of a warp make
+//! progress independently since Volta).
+//!
+//! An instruction that needs certain lanes together parks its fragment until
+//! they have come.
+
+use super::block::BlockState;
+use super::cpu::{self, Cpu, Flow};
+use super::grid::Launch;
+use super::registers::Registers;
+use super::shared::Bytes;
+use crate::code::{Guard, Kernel};
+use crate::verdict::{Finding, Stand, Use, Verdict};
+
+/// Steps after which a fragment gives way to another of its warp.
+const FAIR_STEPS: u32 = 4096;
+
+/// One warp.
+pub struct Warp {
+    /// Index in the block.
+    pub index: u32,
+    /// Lanes that exist and have not ended.
+    pub live: u32,
+    /// Its registers.
+    pub registers: Registers,
+    /// Each lane's local memory.
+    pub local: Vec<Bytes>,
+    fragments: Vec<Fragment>,
+    steps: u64,
+}
+
+struct Fragment {
+    pc: u32,
+    mask: u32,
+    calls: Vec<u32>,
+    state: State,
+    /// When it ran last.
+    stamp: u64,
+    resumed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ready,
+    Parked,
+    Waiting { barrier: u32, generation: u64 },
+}
+
+/// Why a warp stopped running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It can go on; its turn is over.
+    Turn,
+    /// It waits for others.
+    Blocked,
+    /// All its lanes have ended.
+    Ended,
+}
+
+impl Warp {
+    /// A warp about to execute the kernel's first instruction.
+    pub fn new(kernel: &Kernel, index: u32, lanes: u32) -> Self {
+        let mut local = vec![Bytes::default(); if kernel.local_bytes > 0 { 32 } else { 0 }];
+        local.iter_mut().for_each(|l| l.grow(kernel.local_bytes as usize));
+        Self {
+            index,
+            live: lanes,
+            registers: Registers::new(kernel),
+            local,
+            fragments: vec![Fragment {
+                pc: 0,
+                mask: lanes,
+                calls: Vec::new(),
+                state: State::Ready,
+                stamp: 0,
+                resumed: false,
+            }],
+            steps: 0,
+        }
+    }
+
+    /// Runs until blocked, ended, or `budget` instructions have been executed.
+    pub fn run(
+        &mut self,
+        block: &mut BlockState,
+        kernel: &Kernel,
+        launch: &Launch,
+        budget: &mut u64,
+    ) -> Result<Stop, Box<Finding>> {
+        loop {
+            if self.fragments.is_empty() {
+                return Ok(Stop::Ended);
+            }
+            if *budget == 0 {
+                return Ok(Stop::Turn);
+            }
+            self.wake(block);
+            let Some(chosen) = self.choose() else {
+                return match self.fragments.iter().all(|f| f.state == State::Parked) {
+                    true => Err(self.divergence(block, kernel)),
+                    false => Ok(Stop::Blocked),
+                };
+            };
+            let fragment = self.fragments.swap_remove(chosen);
+            let yielded = self.run_fragment(fragment, block, kernel, launch, budget)?;
+            if yielded {
+                return Ok(if self.fragments.is_empty() { Stop::Ended } else { Stop::Turn });
+            }
+        }
+    }
+
+    /// Runs one fragment until it meets, splits, stops or has had its share.
+    fn run_fragment(
+        &mut self,
+        mut f: Fragment,
+        block: &mut BlockState,
+        kernel: &Kernel,
+        launch: &Launch,
+        budget: &mut u64,
+    ) -> Result<bool, Box<Finding>> {
+        // Where it must stop: at another fragment's place, or behind one that goes first.
+        let alone = self.fragments.is_empty();
+        let mut share = FAIR_STEPS;
+        let depth = f.calls.len() as u32;
+        self.registers.select_frame(depth);
+        let resumed = std::mem::take(&mut f.resumed);
+        let mut cpu = Cpu {
+            warp: self,
+            block,
+            kernel,
+            launch,
+            mask: f.mask,
+            standing: f.mask,
+            pc: f.pc,
+            depth,
+            calls: std::mem::take(&mut f.calls),
+            resumed,
+            fault: None,
+            scatter: Vec::new(),
+        };
+        let flow = loop {
+            let inst = &kernel.code[cpu.pc as usize];
+            let guard = match guarded(&mut cpu, inst.guard) {
+                Ok(mask) => mask,
+                Err(flow) => break flow,
+            };
+            cpu.mask = guard;
+            cpu.block.counters.instructions[inst.kind as usize] += 1;
+            let flow = if guard == 0 {
+                Flow::Next
+            } else {
+                // SAFETY: `exec` was chosen by `Op::best` for this CPU.
+                unsafe { (inst.exec)(&mut cpu, inst) }
+            };
+            *budget = budget.saturating_sub(1);
+            match flow {
+                Flow::Next => cpu.pc += 1,
+                Flow::Jump(taken) if taken == cpu.standing => cpu.pc = inst.aux,
+                Flow::Jump(0) => cpu.pc += 1,
+                other => break other,
+            }
+            cpu.resumed = false;
+            if *budget == 0
+                || !alone && {
+                    share -= 1;
+                    share == 0 || cpu.warp.gives_way(cpu.pc, &cpu.calls)
+                }
+            {
+                break Flow::Next;
+            }
+        };
+        let (pc, mask, scatter, fault) =
+            (cpu.pc, cpu.mask, std::mem::take(&mut cpu.scatter), cpu.fault.take());
+        f.calls = std::mem::take(&mut cpu.calls);
+        f.pc = pc;
+        self.steps += 1;
+        f.stamp = self.steps;
+        let aux = kernel.code.get(pc as usize).map_or(0, |i| i.aux);
+        match flow {
+            Flow::Fault => return Err(fault.unwrap_or_else(|| unreachable_fault(kernel, pc))),
+            Flow::Next => self.stand(f),
+            Flow::Jump(taken) => {
+                self.split(&mut f, taken, aux);
+                f.pc += 1;
+                self.stand(f);
+            }
+            Flow::Scatter => {
+                for (target, lanes) in scatter {
+                    self.split(&mut f, lanes, target);
+                }
+                f.pc += 1;
+                self.stand(f);
+            }
+            Flow::Call(target) => {
+                for (elsewhere, lanes) in scatter {
+                    self.split(&mut f, lanes, elsewhere);
+                }
+                let calls = f.calls.iter().copied().chain([pc + 1]).collect();
+                self.leave(&mut f, mask, target, calls);
+                f.pc += 1;
+                self.stand(f);
+            }
+            Flow::Return => {
+                let (back, calls) = match f.calls.split_last() {
+                    Some((back, rest)) => (*back, rest.to_vec()),
+                    None => {
+                        self.end(mask, block);
+                        f.mask &= !mask;
+                        f.pc += 1;
+                        self.stand(f);
+                        return Ok(false);
+                    }
+                };
+                self.leave(&mut f, mask, back, calls);
+                f.pc += 1;
+                self.stand(f);
+            }
+            Flow::Exit => {
+                self.end(mask, block);
+                f.mask &= !mask;
+                f.pc += 1;
+                self.stand(f);
+            }
+            Flow::Park => {
+                f.state = State::Parked;
+                self.stand(f);
+            }
+            Flow::Wait(barrier, generation) => {
+                // Lanes whose guard is false do not wait.
+                if f.mask != mask {
+                    let rest = f.mask & !mask;
+                    self.split(&mut f, rest, pc + 1);
+                }
+                f.state = State::Waiting { barrier, generation };
+                self.stand(f);
+            }
+            Flow::Yield => {
+                f.pc += 1;
+                self.stand(f);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Does a fragment at `pc` meet another, or come behind one that goes first?
+    #[inline]
+    fn gives_way(&self, pc: u32, calls: &[u32]) -> bool {
+        self.fragments.iter().any(|o| {
+            o.calls.len() == calls.len()
+                && !matches!(o.state, State::Waiting { .. })
+                && (o.pc == pc || o.state == State::Ready && o.pc < pc)
+        })
+    }
+
+    /// Puts a fragment back, joining one that stands at the same place.
+    fn stand(&mut self, f: Fragment) {
+        if f.mask == 0 {
+            return;
+        }
+        let meets = |o: &&mut Fragment| {
+            o.pc == f.pc && o.calls == f.calls && !matches!(o.state, State::Waiting { .. }) && !o.resumed
+        };
+        if !matches!(f.state, State::Waiting { .. }) && !f.resumed {
+            if let Some(other) = self.fragments.iter_mut().find(meets) {
+                other.mask |= f.mask;
+                other.stamp = other.stamp.min(f.stamp);
+                // Lanes have come: what was parked is tried again.
+                other.state = State::Ready;
+                return;
+            }
+        }
+        self.fragments.push(f);
+    }
+
+    fn split(&mut self, f: &mut Fragment, lanes: u32, pc: u32) {
+        let calls = f.calls.clone();
+        self.leave(f, lanes, pc, calls);
+    }
+
+    fn leave(&mut self, f: &mut Fragment, lanes: u32, pc: u32, calls: Vec<u32>) {
+        f.mask &= !lanes;
+        self.stand(Fragment { pc, mask: lanes, calls, state: State::Ready, stamp: f.stamp, resumed: false });
+    }
+
+    fn end(&mut self, lanes: u32, block: &mut BlockState) {
+        self.live &= !lanes;
+        // What waits for all lanes of the warp may have them now.
+        for f in &mut self.fragments {
+            if f.state == State::Parked {
+                f.state = State::Ready;
+            }
+        }
+        block.threads_ended(lanes.count_ones());
+    }
+
+    /// Fragments whose barrier has completed go on.
+    fn wake(&mut self, block: &BlockState) {
+        for f in &mut self.fragments {
+            if let State::Waiting { barrier, generation } = f.state {
+                if block.barriers[barrier as usize].generation != generation {
+                    f.state = State::Ready;
+                    f.resumed = true;
+                }
+            }
+        }
+    }
+
+    fn choose(&self) -> Option<usize> {
+        let ready = || self.fragments.iter().enumerate().filter(|(_, f)| f.state == State::Ready);
+        let (first, f) = ready().min_by_key(|(_, f)| (std::cmp::Reverse(f.calls.len()), f.pc))?;
+        // One that has not run for long goes before the one that goes first by rule.
+        let oldest = ready().min_by_key(|(_, f)| f.stamp)?;
+        let starved = f.stamp.saturating_sub(oldest.1.stamp) > 64;
+        Some(if starved { oldest.0 } else { first })
+    }
+
+    /// Can any lane go on, given the barriers as they are?
+    pub fn is_ready(&self, block: &BlockState) -> bool {
+        self.fragments.iter().any(|f| match f.state {
+            State::Ready => true,
+            State::Parked => false,
+            State::Waiting { barrier, generation } => {
+                block.barriers[barrier as usize].generation != generation
+            }
+        })
+    }
+
+    /// Where the lanes stand, for messages.
+    pub fn stands(&self, block: &BlockState, kernel: &Kernel) -> Vec<Stand> {
+        self.fragments
+            .iter()
+            .map(|f| {
+                let place = cpu::place(kernel, f.pc, block.index, self.index, f.mask);
+                let waits_for = match f.state {
+                    State::Ready => "nothing: it can go on".to_owned(),
+                    State::Parked => "the other lanes of the warp".to_owned(),
+                    State::Waiting { barrier, .. } => {
+                        format!("barrier {barrier} ({})", block.barriers[barrier as usize].progress(block))
+                    }
+                };
+                Stand {
+                    block: block.index,
+                    warp: self.index,
+                    lanes: f.mask,
+                    ptx_line: place.ptx_line,
+                    source: place.source,
+                    waits_for,
+                }
+            })
+            .collect()
+    }
+
+    fn divergence(&self, block: &BlockState, kernel: &Kernel) -> Box<Finding> {
+        let mut stands = self.stands(block, kernel);
+        stands.sort_by_key(|s| s.ptx_line);
+        let earliest = self.fragments.iter().min_by_key(|f| f.pc);
+        let (pc, came) = earliest.map(|f| (f.pc, f.mask)).unwrap_or_default();
+        Box::new(Finding {
+            verdict: Verdict::Divergence { needed: self.live, came, stands },
+            place: cpu::place(kernel, pc, block.index, self.index, came),
+        })
+    }
+}
+
+fn guarded(cpu: &mut Cpu<'_>, guard: Guard) -> Result<u32, Flow> {
+    if !guard.slot.is_some() {
+        return Ok(cpu.standing);
+    }
+    cpu.mask = cpu.standing;
+    cpu.require_defined(guard.slot, Use::Branch)?;
+    Ok((cpu.warp.registers.pred(cpu.kernel, guard.slot) ^ guard.flip) & cpu.standing)
+}
+
+/// An operation returned `Flow::Fault` without a finding: a defect of that operation, still reported as one.
+fn unreachable_fault(kernel: &Kernel, pc: u32) -> Box<Finding> {
+    let problem = "the emulator stopped here without a reason: please report it".to_owned();
+    Box::new(Finding { verdict: Verdict::Operand { problem }, place: cpu::place(kernel, pc, [0; 3], 0, 0) })
+}
