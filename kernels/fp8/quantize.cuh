@@ -17,20 +17,21 @@ template <class T>
 __device__ void quantize(const Fp8QuantizeArgs &args) {
     // ---- This warp's row and group.
     const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const uint32_t padded_m = (args.m + FP8_SCALE_ROWS - 1) / FP8_SCALE_ROWS * FP8_SCALE_ROWS;
-    const uint32_t row_blocks = (padded_m + FP8_QUANTIZE_ROWS - 1) / FP8_QUANTIZE_ROWS;
+    const uint32_t padded_rows =
+        (args.rows + FP8_SCALE_ROWS - 1) / FP8_SCALE_ROWS * FP8_SCALE_ROWS;
+    const uint32_t row_blocks = (padded_rows + FP8_QUANTIZE_ROWS - 1) / FP8_QUANTIZE_ROWS;
     const uint32_t row = blockIdx.x % row_blocks * FP8_QUANTIZE_ROWS + warp;
     const uint32_t group = blockIdx.x / row_blocks;
     float *scale_out = args.scale + group * args.ld_scale + row;
 
-    if (row >= args.m) {
-        if (row < padded_m && lane == 0) *scale_out = 0.0f;
+    if (row >= args.rows) {
+        if (row < padded_rows && lane == 0) *scale_out = 0.0f;
         return;
     }
 
     // ---- Read, find the scale, write.
     const uint32_t column = group * FP8_BLOCK + lane * 4;
-    const uint32_t count = quad_columns(column, args.k);
+    const uint32_t count = quad_columns(column, args.columns);
     const T *x = static_cast<const T *>(args.x) + row * args.ldx + column;
     const Quad<float> values = load_quad(x, count);
 

@@ -11,18 +11,18 @@
 namespace deepkern::fp8 {
 
 template <class T>
-__device__ void quantize_weight(const Fp8QuantizeWeightArgs &args) {
+__device__ void quantize_weight(const Fp8QuantizeArgs &args) {
     // ---- This block's piece, and this lane's four columns of it.
     constexpr uint32_t kWarps = FP8_QUANTIZE_THREADS / 32;
     const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const uint32_t column_blocks = (args.k + FP8_BLOCK - 1) / FP8_BLOCK;
+    const uint32_t column_blocks = (args.columns + FP8_BLOCK - 1) / FP8_BLOCK;
     const uint32_t block_row = blockIdx.x / column_blocks;
     const uint32_t block_column = blockIdx.x % column_blocks;
 
     const uint32_t first_row = block_row * FP8_BLOCK;
-    const uint32_t end_row = min(first_row + FP8_BLOCK, args.n);
+    const uint32_t end_row = min(first_row + FP8_BLOCK, args.rows);
     const uint32_t column = block_column * FP8_BLOCK + lane * 4;
-    const uint32_t count = quad_columns(column, args.k);
+    const uint32_t count = quad_columns(column, args.columns);
     const T *x = static_cast<const T *>(args.x) + column;
 
     // ---- amax: over the lane's elements, the warp, the block.
@@ -48,11 +48,11 @@ __device__ void quantize_weight(const Fp8QuantizeWeightArgs &args) {
 }  // namespace deepkern::fp8
 
 extern "C" __global__ void __launch_bounds__(FP8_QUANTIZE_THREADS)
-    fp8_quantize_weight_bf16(const __grid_constant__ Fp8QuantizeWeightArgs args) {
+    fp8_quantize_weight_bf16(const __grid_constant__ Fp8QuantizeArgs args) {
     deepkern::fp8::quantize_weight<deepkern::Bf16>(args);
 }
 
 extern "C" __global__ void __launch_bounds__(FP8_QUANTIZE_THREADS)
-    fp8_quantize_weight_f32(const __grid_constant__ Fp8QuantizeWeightArgs args) {
+    fp8_quantize_weight_f32(const __grid_constant__ Fp8QuantizeArgs args) {
     deepkern::fp8::quantize_weight<float>(args);
 }

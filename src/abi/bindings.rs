@@ -18,8 +18,8 @@ pub struct Fp8QuantizeArgs {
     pub ldx: u64,
     pub ldq: u64,
     pub ld_scale: u64,
-    pub m: u32,
-    pub k: u32,
+    pub rows: u32,
+    pub columns: u32,
     pub scale_format: u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -47,63 +47,14 @@ const _: () = {
         "Offset of field: Fp8QuantizeArgs::ld_scale",
     ][::core::mem::offset_of!(Fp8QuantizeArgs, ld_scale) - 40usize];
     [
-        "Offset of field: Fp8QuantizeArgs::m",
-    ][::core::mem::offset_of!(Fp8QuantizeArgs, m) - 48usize];
+        "Offset of field: Fp8QuantizeArgs::rows",
+    ][::core::mem::offset_of!(Fp8QuantizeArgs, rows) - 48usize];
     [
-        "Offset of field: Fp8QuantizeArgs::k",
-    ][::core::mem::offset_of!(Fp8QuantizeArgs, k) - 52usize];
+        "Offset of field: Fp8QuantizeArgs::columns",
+    ][::core::mem::offset_of!(Fp8QuantizeArgs, columns) - 52usize];
     [
         "Offset of field: Fp8QuantizeArgs::scale_format",
     ][::core::mem::offset_of!(Fp8QuantizeArgs, scale_format) - 56usize];
-};
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct Fp8QuantizeWeightArgs {
-    pub x: *const ::core::ffi::c_void,
-    pub q: *mut u8,
-    pub scale: *mut f32,
-    pub ldx: u64,
-    pub ldq: u64,
-    pub ld_scale: u64,
-    pub n: u32,
-    pub k: u32,
-    pub scale_format: u32,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    [
-        "Size of Fp8QuantizeWeightArgs",
-    ][::core::mem::size_of::<Fp8QuantizeWeightArgs>() - 64usize];
-    [
-        "Alignment of Fp8QuantizeWeightArgs",
-    ][::core::mem::align_of::<Fp8QuantizeWeightArgs>() - 8usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::x",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, x) - 0usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::q",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, q) - 8usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::scale",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, scale) - 16usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::ldx",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, ldx) - 24usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::ldq",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, ldq) - 32usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::ld_scale",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, ld_scale) - 40usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::n",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, n) - 48usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::k",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, k) - 52usize];
-    [
-        "Offset of field: Fp8QuantizeWeightArgs::scale_format",
-    ][::core::mem::offset_of!(Fp8QuantizeWeightArgs, scale_format) - 56usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

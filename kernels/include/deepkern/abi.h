@@ -44,33 +44,22 @@
 /* Rows of one group of columns that a block of the activation kernel takes. */
 #define FP8_QUANTIZE_ROWS 8
 
-/* fp8_quantize_{bf16,f32}: q, scale = x, one scale per row and FP8_BLOCK columns.
- * Grid: (rows of scale / FP8_QUANTIZE_ROWS, rounded up) * groups blocks, along x. */
+/* fp8_quantize_{bf16,f32}, activations: one scale per row and FP8_BLOCK columns.
+ * Grid: (padded rows / FP8_QUANTIZE_ROWS, rounded up) * groups blocks, along x.
+ *
+ * fp8_quantize_weight_{bf16,f32}: one scale per FP8_BLOCK x FP8_BLOCK.
+ * Grid: one block for each scale, along x. */
 typedef struct Fp8QuantizeArgs {
-    const void *x;     /* [m, k] bf16 or f32 */
-    uint8_t *q;        /* [m, k] codes */
-    float *scale;      /* [ceil(k / 128), ld_scale] */
+    const void *x; /* [rows, columns] bf16 or f32 */
+    uint8_t *q;    /* [rows, columns] codes */
+    float *scale;
     uint64_t ldx;
     uint64_t ldq;
     uint64_t ld_scale;
-    uint32_t m;
-    uint32_t k;
+    uint32_t rows;
+    uint32_t columns;
     uint32_t scale_format; /* FP8_SCALE_* */
 } Fp8QuantizeArgs;
-
-/* fp8_quantize_weight_{bf16,f32}: q, scale = x, one scale per FP8_BLOCK x FP8_BLOCK.
- * Grid: ceil(n / 128) * ceil(k / 128) blocks, along x. */
-typedef struct Fp8QuantizeWeightArgs {
-    const void *x;     /* [n, k] bf16 or f32 */
-    uint8_t *q;        /* [n, k] codes */
-    float *scale;      /* [ceil(n / 128), ld_scale] */
-    uint64_t ldx;
-    uint64_t ldq;
-    uint64_t ld_scale;
-    uint32_t n;
-    uint32_t k;
-    uint32_t scale_format; /* FP8_SCALE_* */
-} Fp8QuantizeWeightArgs;
 
 /* Threads of a block of the simple GEMM, and the tile of D that it computes:
  * FP8_SIMPLE_TILE_N columns by one of the two heights. */

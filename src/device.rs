@@ -1,0 +1,84 @@
+//! Getting at the GPU.
+
+use std::{ffi::c_void, sync::Arc};
+
+use cudarc::driver::{CudaContext, CudaStream, result, sys};
+
+use crate::{Error, Result};
+
+/// A GPU that the kernels can run on. Cheap to clone.
+///
+/// Kernels are loaded into its context once, when the first plan that needs them is made.
+#[derive(Debug, Clone)]
+pub struct Device {
+    context: Arc<CudaContext>,
+    capability: (u32, u32),
+}
+
+impl Device {
+    /// The GPU with this ordinal, in its primary context.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoDriver`], [`Error::NoSuchDevice`], [`Error::GpuTooOld`], or the driver's own.
+    pub fn new(ordinal: usize) -> Result<Self> {
+        require_driver()?;
+        result::init()?;
+        let count = usize::try_from(CudaContext::device_count()?).unwrap_or(0);
+        if ordinal >= count {
+            return Err(Error::NoSuchDevice { ordinal, count });
+        }
+        Self::from_context(&CudaContext::new(ordinal)?)
+    }
+
+    /// The GPU of a context that the caller has made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GpuTooOld`], or the driver's own.
+    pub fn from_context(context: &Arc<CudaContext>) -> Result<Self> {
+        let (major, minor) = context.compute_capability()?;
+        let capability = (major.unsigned_abs(), minor.unsigned_abs());
+        check_capability(capability)?;
+        Ok(Self { context: context.clone(), capability })
+    }
+
+    /// The context that everything runs in; streams and memory come from it.
+    pub fn context(&self) -> &Arc<CudaContext> {
+        &self.context
+    }
+
+    /// The compute capability, major and minor.
+    pub fn capability(&self) -> (u32, u32) {
+        self.capability
+    }
+
+    /// A stream that belongs to someone else, such as an engine with its own CUDA bindings, as one that plans run on.
+    ///
+    /// # Safety
+    ///
+    /// `stream` is a `CUstream` of this device's context, and lives as long as what is returned. Ordering its work
+    /// with that of other streams is the caller's business.
+    pub unsafe fn wrap_stream(&self, stream: *mut c_void) -> Arc<CudaStream> {
+        // SAFETY: passed on to the caller.
+        unsafe { self.context.wrap_borrowed_stream(stream as sys::CUstream) }
+    }
+}
+
+/// cudarc panics where there is no driver; this is asked first.
+#[cfg(feature = "dynamic-loading")]
+fn require_driver() -> Result<()> {
+    // SAFETY: loads libcuda, whose initialisers are the driver's, as any use of it would.
+    if unsafe { sys::is_culib_present() } { Ok(()) } else { Err(Error::NoDriver) }
+}
+
+/// A program linked to the driver does not start without one.
+#[cfg(not(feature = "dynamic-loading"))]
+fn require_driver() -> Result<()> {
+    Ok(())
+}
+
+/// The kernels are there as PTX for compute_80, which runs on any GPU from there on.
+pub(crate) fn check_capability(capability: (u32, u32)) -> Result<()> {
+    if capability < (8, 0) { Err(Error::GpuTooOld { capability }) } else { Ok(()) }
+}

@@ -1,0 +1,115 @@
+//! Kernels: loading them once per context, and launching them.
+
+use std::{
+    ffi::{CString, c_void},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use cudarc::driver::{CudaContext, result, sys};
+
+use crate::{Device, Error, Result, queue::Launch};
+
+/// A family of kernels: one fatbin.
+pub(crate) struct Family {
+    pub name: &'static str,
+    /// `None` when built without nvcc.
+    pub fatbin: Option<&'static [u8]>,
+}
+
+/// A family loaded into a context.
+#[derive(Debug)]
+pub(crate) struct Module {
+    family: &'static str,
+    module: sys::CUmodule,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: a CUmodule is a handle that the driver lets any thread use.
+unsafe impl Send for Module {}
+// SAFETY: as above.
+unsafe impl Sync for Module {}
+
+/// What is loaded, so that no context loads a family twice. An entry dies with its last plan or graph.
+static LOADED: Mutex<Vec<Weak<Module>>> = Mutex::new(Vec::new());
+
+impl Module {
+    /// The family in the device's context; loads it where that has not happened yet.
+    pub fn get(device: &Device, family: &Family) -> Result<Arc<Self>> {
+        let context = device.context();
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|module| module.strong_count() > 0);
+        let found = loaded
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|module| module.family == family.name && module.context.cu_ctx() == context.cu_ctx());
+        if let Some(module) = found {
+            return Ok(module);
+        }
+
+        let fatbin = family.fatbin.ok_or(Error::KernelsMissing { family: family.name })?;
+        context.bind_to_thread()?;
+        // SAFETY: a whole fatbin, aligned, as nvcc wrote it; it says its own length.
+        let module = unsafe { result::module::load_data(fatbin.as_ptr().cast()) }?;
+        let module = Arc::new(Self { family: family.name, module, context: context.clone() });
+        loaded.push(Arc::downgrade(&module));
+        Ok(module)
+    }
+
+    /// Looks up a kernel.
+    pub fn kernel(self: &Arc<Self>, name: &str) -> Result<Kernel> {
+        self.context.bind_to_thread()?;
+        let name = CString::new(name).expect("kernel names are constants without zeros");
+        // SAFETY: the module is loaded.
+        let function = unsafe { result::module::get_function(self.module, name) }?;
+        Ok(Kernel { function, module: self.clone() })
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        // The last plan may be gone before its work is done.
+        self.context.record_err(self.context.synchronize());
+        // SAFETY: nothing refers to the module any more, neither here nor on the device.
+        self.context.record_err(unsafe { result::module::unload(self.module) });
+    }
+}
+
+/// One kernel, ready to launch.
+#[derive(Debug, Clone)]
+pub(crate) struct Kernel {
+    function: sys::CUfunction,
+    module: Arc<Module>,
+}
+
+// SAFETY: a CUfunction is a handle that the driver lets any thread use.
+unsafe impl Send for Kernel {}
+// SAFETY: as above.
+unsafe impl Sync for Kernel {}
+
+impl Kernel {
+    /// Queues the kernel on `blocks` blocks of `threads` threads.
+    ///
+    /// # Safety
+    ///
+    /// `Args` is the kernel's only parameter, and all that it points to is valid, for as long as the launch (or the
+    /// graph that captures it) needs it.
+    pub unsafe fn launch<Args: Copy>(
+        &self,
+        on: &Launch<'_>,
+        blocks: u32,
+        threads: u32,
+        args: &Args,
+    ) -> Result<()> {
+        self.module.context.bind_to_thread()?;
+        let mut parameters = [std::ptr::from_ref(args) as *mut c_void];
+        // SAFETY: the driver copies the parameters before it returns, and does not write them. The rest is the
+        // caller's promise.
+        unsafe {
+            let grid = (blocks, 1, 1);
+            let block = (threads, 1, 1);
+            result::launch_kernel(self.function, grid, block, 0, on.stream().cu_stream(), &mut parameters)?;
+        }
+        on.keep(&self.module);
+        Ok(())
+    }
+}
