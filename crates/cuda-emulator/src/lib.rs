@@ -3,6 +3,7 @@
 pub mod code;
 pub mod counters;
 pub mod machine;
+mod driver;
 pub mod memory;
 pub mod ptx;
 pub mod verdict;

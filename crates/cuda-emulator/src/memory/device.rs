@@ -1,6 +1,6 @@
 //! What is allocated, and the host's ways to read and write it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,6 +39,8 @@ pub struct DeviceMemory {
     capacity: u64,
     /// Bytes in use, by device.
     used: Vec<u64>,
+    /// For each device the devices whose memory it sees, itself among them.
+    peers: Vec<BTreeSet<usize>>,
     /// The last snapshot made for each device, until something changes.
     maps: Vec<Option<Arc<AddressMap>>>,
 }
@@ -52,6 +54,7 @@ impl DeviceMemory {
             freed: Arc::default(),
             capacity,
             used: vec![0; devices],
+            peers: (0..devices).map(|device| BTreeSet::from([device])).collect(),
             maps: vec![None; devices],
         })
     }
@@ -135,13 +138,22 @@ impl DeviceMemory {
         self.freed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A snapshot of what `device` can see: its own memory and the host's.
+    /// Lets a device see a peer's memory, or no longer.
+    pub fn set_peer(&mut self, device: usize, peer: usize, sees: bool) {
+        match sees {
+            true => self.peers[device].insert(peer),
+            false => self.peers[device].remove(&peer),
+        };
+        self.changed();
+    }
+
+    /// A snapshot of what `device` can see: its own memory, its peers', and the host's.
     pub fn map(&mut self, device: usize) -> Arc<AddressMap> {
         if let Some(map) = &self.maps[device] {
             return map.clone();
         }
         let seen = |a: &&Allocation| match a.backing {
-            Backing::Arena { device: owner } => owner == device,
+            Backing::Arena { device: owner } => self.peers[device].contains(&owner),
             _ => true,
         };
         let regions = self.live.values().filter(seen).map(|a| a.region).collect();
@@ -384,6 +396,8 @@ mod tests {
         let d = memory.alloc(1, 8, RegionKind::Device).unwrap();
         assert!(memory.is_device_address(d));
         assert!(memory.map(0).find(d).is_none() && memory.map(1).find(d).is_some());
+        memory.set_peer(0, 1, true);
+        assert!(memory.map(0).find(d).is_some());
         memory.copy(d, a, 8).unwrap();
         assert_eq!(read(&memory, d, 2), [42, 0]);
     }

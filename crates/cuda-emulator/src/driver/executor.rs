@@ -1,0 +1,152 @@
+//! One thread per device that carries operations out, and ways to wait for it.
+//!
+//! The lock is held while memory is copied and filled, and released while a
+//! kernel runs. Functions of the program run on threads of their own, since
+//! they may wait for other streams' work.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use super::operation::{HostCall, Operation};
+use super::queue::Ticket;
+use super::state::{Handle, Recorded, State};
+use super::status::{Outcome, Status, refuse};
+use super::{Driver, IN_HOST_FUNCTION};
+use crate::memory::MemoryError;
+use crate::verdict::{Access, Finding, Place, Verdict};
+
+/// Starts the thread of a device.
+pub fn start(driver: &'static Driver, device: usize) -> Outcome {
+    let body = move || {
+        let mut state = driver.lock();
+        loop {
+            state = match state.next(device) {
+                Some((ticket, operation)) => execute(driver, state, ticket, operation),
+                None => driver.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    };
+    match thread::Builder::new().name(format!("cuda-emulator {device}")).spawn(body) {
+        Ok(_) => Ok(()),
+        Err(error) => refuse(Status::OperatingSystem, format!("no thread for device {device}: {error}")),
+    }
+}
+
+impl Driver {
+    /// Waits until operations have ended, and asks for them first.
+    pub fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        tickets: impl IntoIterator<Item = Ticket>,
+    ) -> MutexGuard<'a, State> {
+        let tickets: Vec<Ticket> = tickets.into_iter().collect();
+        for &ticket in &tickets {
+            state.want(ticket);
+        }
+        if !tickets.iter().all(|&ticket| state.is_done(ticket)) {
+            self.changed.notify_all();
+        }
+        while !tickets.iter().all(|&ticket| state.is_done(ticket)) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+
+    /// Ends a call that has queued an operation: with `CUDA_EMULATOR_EAGER` it runs at once.
+    pub fn submitted(&self, state: MutexGuard<'_, State>, ticket: Option<Ticket>) {
+        if state.eager {
+            drop(self.wait(state, ticket));
+        }
+    }
+
+    /// Asks for operations without waiting.
+    pub fn ask(&self, state: &mut State, tickets: impl IntoIterator<Item = Ticket>) {
+        for ticket in tickets {
+            state.want(ticket);
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// Carries out one operation of a stream.
+fn execute<'a>(
+    driver: &'static Driver,
+    mut state: MutexGuard<'a, State>,
+    ticket: Ticket,
+    operation: Operation,
+) -> MutexGuard<'a, State> {
+    let context = state.streams.get(ticket.stream).map_or(0, |stream| stream.context);
+    let failed = state.check_context(context).is_err();
+    match operation {
+        // Memory goes back even where the work before it has failed.
+        Operation::Free(address) => state.release(address),
+        _ if failed => {}
+        Operation::Wait => {}
+        Operation::Record(event) => stamp(&mut state, event, ticket),
+        Operation::Copy(copy) => {
+            let result = copy.run(&state.memory);
+            settle(&mut state, context, Access::Read, result);
+        }
+        Operation::Fill(fill) => {
+            let result = fill.run(&state.memory);
+            settle(&mut state, context, Access::Write, result);
+        }
+        Operation::Host(call) => {
+            if spawn(driver, call, ticket).is_ok() {
+                return state;
+            }
+            state.fail(context, Status::OperatingSystem);
+        }
+    }
+    state.finish(ticket);
+    driver.changed.notify_all();
+    state
+}
+
+/// Notes when an event was passed, unless it has been recorded again since.
+fn stamp(state: &mut State, event: Handle, ticket: Ticket) {
+    if let Ok(event) = state.events.get_mut(event)
+        && event.recorded == Recorded::Queued(ticket)
+    {
+        event.time = Some(Instant::now());
+    }
+}
+
+/// Calls a function of the program on a thread of its own.
+fn spawn(driver: &'static Driver, call: HostCall, ticket: Ticket) -> std::io::Result<()> {
+    let body = move || {
+        // The whole pair moves to the thread, not its parts.
+        let HostCall { function, argument } = { call };
+        IN_HOST_FUNCTION.set(true);
+        // SAFETY: the program gave the function and its argument to be called so.
+        let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { function(argument) }));
+        IN_HOST_FUNCTION.set(false);
+        debug_assert!(outcome.is_ok());
+        driver.lock().finish(ticket);
+        driver.changed.notify_all();
+    };
+    thread::Builder::new().name("cuda-emulator host".into()).spawn(body).map(drop)
+}
+
+/// A copy or fill that no longer finds its memory fails as a kernel would.
+fn settle(state: &mut State, context: Handle, access: Access, result: Result<(), MemoryError>) {
+    let Err(error) = result else { return };
+    if let MemoryError::OutOfBounds { address, bytes } = error {
+        let nearest = state.memory.explain(address, bytes);
+        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let verdict = Verdict::OutOfBounds { access, space: "global".into(), address, size, nearest };
+        state.report(Finding { verdict, place: Place::default() });
+    }
+    state.fail(context, Status::IllegalAddress);
+}
+
+impl State {
+    /// Notes that a context's work has failed; the first reason stays.
+    pub fn fail(&mut self, context: Handle, status: Status) {
+        if let Ok(context) = self.context_mut(context) {
+            context.error.get_or_insert(status);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the environment says about how the emulator is to behave.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use super::status::{Outcome, Status, refuse};
+
+/// Read once, by `cuInit`.
+#[derive(Debug)]
+pub struct Settings {
+    /// `CUDA_EMULATOR_DEVICES`: how many devices there are.
+    pub devices: usize,
+    /// `CUDA_EMULATOR_MEMORY`: bytes of memory per device, with an optional
+    /// suffix K, M, G or T.
+    pub memory: u64,
+    /// `CUDA_EMULATOR_EAGER=1`: operations run when they are queued.
+    pub eager: bool,
+    /// `CUDA_EMULATOR_SEED`: of the schedule.
+    pub seed: u64,
+    /// `CUDA_EMULATOR_SUBSTITUTE`: a PTX file that replaces the module with its kernels.
+    pub substitute: Option<PathBuf>,
+    /// `CUDA_EMULATOR_DUMP_PTX`: the folder to which each loaded module's PTX is written.
+    pub dump_ptx: Option<PathBuf>,
+}
+
+impl Settings {
+    pub fn from_environment() -> Outcome<Self> {
+        let devices = number("CUDA_EMULATOR_DEVICES", 1)?;
+        if !(1..=64).contains(&devices) {
+            return refuse(Status::InvalidValue, "CUDA_EMULATOR_DEVICES must be 1 to 64");
+        }
+        Ok(Settings {
+            devices: devices as usize,
+            memory: number("CUDA_EMULATOR_MEMORY", 80 << 30)?,
+            eager: flag("CUDA_EMULATOR_EAGER"),
+            seed: number("CUDA_EMULATOR_SEED", 0)?,
+            substitute: env::var_os("CUDA_EMULATOR_SUBSTITUTE").map(PathBuf::from),
+            dump_ptx: env::var_os("CUDA_EMULATOR_DUMP_PTX").map(PathBuf::from),
+        })
+    }
+}
+
+/// `CUDA_EMULATOR_LOG=1`: every call that fails is written to stderr with its reason.
+pub fn log() -> bool {
+    static LOG: OnceLock<bool> = OnceLock::new();
+    *LOG.get_or_init(|| flag("CUDA_EMULATOR_LOG"))
+}
+
+fn flag(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+fn number(name: &str, default: u64) -> Outcome<u64> {
+    let Some(value) = env::var_os(name).filter(|value| !value.is_empty()) else {
+        return Ok(default);
+    };
+    match value.to_str().and_then(parse) {
+        Some(number) => Ok(number),
+        None => refuse(Status::InvalidValue, format!("{name} is no number: {value:?}")),
+    }
+}
+
+/// A number with an optional binary suffix.
+fn parse(text: &str) -> Option<u64> {
+    let shift = match text.chars().last()?.to_ascii_uppercase() {
+        'K' => 10,
+        'M' => 20,
+        'G' => 30,
+        'T' => 40,
+        _ => return text.parse().ok(),
+    };
+    let number: u64 = text[..text.len() - 1].parse().ok()?;
+    number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(parse("12"), Some(12));
+        assert_eq!(parse("3G"), Some(3 << 30));
+        assert_eq!(parse("5k"), Some(5 << 10));
+        assert_eq!(parse("99999999999T"), None);
+        assert_eq!(parse("G"), None);
+        assert_eq!(parse("1x"), None);
+    }
+}
