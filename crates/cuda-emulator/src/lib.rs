@@ -2,8 +2,8 @@
 
 pub mod code;
 pub mod counters;
-pub mod machine;
 mod driver;
+pub mod machine;
 pub mod memory;
 pub mod ptx;
 pub mod verdict;

@@ -128,7 +128,7 @@ fn decode_barrier(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeErro
         return crate::machine::ops::moves::decode_warp_barrier(d, i);
     }
     let mut aux = if i.opcode == "bar" { ALIGNED } else { 0 };
-    let operation = m.next();
+    let operation = m.advance();
     let reduction = match operation {
         Some("red") => m.take_if(|w| match w {
             "popc" => Some(POPC),

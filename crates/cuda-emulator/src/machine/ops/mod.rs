@@ -37,7 +37,7 @@ impl<'a> Modifiers<'a> {
     }
 
     /// The next one, whatever it is.
-    pub fn next(&mut self) -> Option<&'a str> {
+    pub fn advance(&mut self) -> Option<&'a str> {
         let m = self.all.get(self.taken)?;
         self.taken += 1;
         Some(m)

@@ -291,7 +291,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             Ok(())
         }
         ("isspacep", [dst, src]) => {
-            let Some(space) = m.next().and_then(space_of).filter(|_| m.done()) else {
+            let Some(space) = m.advance().and_then(space_of).filter(|_| m.done()) else {
                 return Err(d.unknown(i));
             };
             let (dst, src) = (d.dest(dst, Type::Pred)?, d.source(src, Type::U64)?);
@@ -300,7 +300,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         }
         ("cvta", [dst, src]) => {
             let to = m.take("to");
-            let Some(space) = m.next().and_then(space_of) else { return Err(d.unknown(i)) };
+            let Some(space) = m.advance().and_then(space_of) else { return Err(d.unknown(i)) };
             if !m.take("u64") || !m.done() {
                 return Err(d.unknown(i));
             }

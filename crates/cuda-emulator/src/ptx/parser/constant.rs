@@ -1,5 +1,6 @@
 //! Constants and constant expressions, folded as the manual says: 64-bit
-//! integers, signed unless an operand is unsigned.
+//! integers, signed unless an operand is unsigned, and 64-bit floats. Where the
+//! manual is silent, ptxas was asked (its `.nv.global.init` shows the value).
 
 use super::{ParseError, Parser, Result};
 use crate::ptx::lexer::Kind;
@@ -63,50 +64,73 @@ impl Constant {
         }
     }
 
-    /// `None` where there is no such value: division by zero, operators on floats.
+    /// `None` where there is no such value: division by zero, an integer with a float.
     fn binary(self, operator: &str, other: Constant) -> Option<Constant> {
-        let unsigned = matches!(
-            (self, other),
-            (Constant::Integer { unsigned: true, .. }, _) | (_, Constant::Integer { unsigned: true, .. })
-        );
-        let (a, b) = (self.integer()?, other.integer()?);
-        let (signed_a, signed_b) = (a.cast_signed(), b.cast_signed());
-        let order = if unsigned { a.cmp(&b) } else { signed_a.cmp(&signed_b) };
-        let shift = u32::try_from(b).unwrap_or(64);
-        let same = |bits| Constant::Integer { bits, unsigned };
-        // A shift takes its sign from its left side alone.
-        let left = |bits| match self {
-            Constant::Integer { unsigned, .. } => Constant::Integer { bits, unsigned },
-            _ => same(bits),
-        };
-        let truth = |value| Constant::signed(i64::from(value));
-        Some(match operator {
-            "||" => truth(a != 0 || b != 0),
-            "&&" => truth(a != 0 && b != 0),
-            "==" => truth(a == b),
-            "!=" => truth(a != b),
-            "<=" => truth(order.is_le()),
-            ">=" => truth(order.is_ge()),
-            "<" => truth(order.is_lt()),
-            ">" => truth(order.is_gt()),
-            "<<" => left(a.checked_shl(shift).unwrap_or(0)),
-            ">>" => match left(a) {
-                Constant::Integer { unsigned: true, .. } => left(a.checked_shr(shift).unwrap_or(0)),
-                _ => left((signed_a >> shift.min(63)).cast_unsigned()),
-            },
-            "|" => same(a | b),
-            "^" => same(a ^ b),
-            "&" => same(a & b),
-            "+" => same(a.wrapping_add(b)),
-            "-" => same(a.wrapping_sub(b)),
-            "*" => same(a.wrapping_mul(b)),
-            "/" if unsigned => same(a.checked_div(b)?),
-            "%" if unsigned => same(a.checked_rem(b)?),
-            "/" if b != 0 => same(signed_a.wrapping_div(signed_b).cast_unsigned()),
-            "%" if b != 0 => same(signed_a.wrapping_rem(signed_b).cast_unsigned()),
-            _ => return None,
-        })
+        use Constant::{Float64, Integer};
+        match (self, other) {
+            (Integer { bits: a, unsigned }, Integer { bits: b, unsigned: also }) => {
+                integer_operation(operator, (a, unsigned), (b, also))
+            }
+            (Float64(a), Float64(b)) => float_operation(operator, f64::from_bits(a), f64::from_bits(b)),
+            _ => None,
+        }
     }
+}
+
+/// Each operand is its bits and whether it is unsigned.
+fn integer_operation(operator: &str, left: (u64, bool), right: (u64, bool)) -> Option<Constant> {
+    let ((a, left_unsigned), (b, right_unsigned)) = (left, right);
+    let unsigned = left_unsigned || right_unsigned;
+    let (signed_a, signed_b) = (a.cast_signed(), b.cast_signed());
+    let order = if unsigned { a.cmp(&b) } else { signed_a.cmp(&signed_b) };
+    // What ptxas does: only the low six bits of a shift's distance count, and
+    // the left side alone decides whether the sign moves in.
+    let shifted = |bits| Constant::Integer { bits, unsigned: left_unsigned };
+    let distance = (b & 63) as u32;
+    let same = |bits| Constant::Integer { bits, unsigned };
+    let truth = |value| Constant::signed(i64::from(value));
+    Some(match operator {
+        "||" => truth(a != 0 || b != 0),
+        "&&" => truth(a != 0 && b != 0),
+        "==" => truth(a == b),
+        "!=" => truth(a != b),
+        "<=" => truth(order.is_le()),
+        ">=" => truth(order.is_ge()),
+        "<" => truth(order.is_lt()),
+        ">" => truth(order.is_gt()),
+        "<<" => shifted(a << distance),
+        ">>" if left_unsigned => shifted(a >> distance),
+        ">>" => shifted((signed_a >> distance).cast_unsigned()),
+        "|" => same(a | b),
+        "^" => same(a ^ b),
+        "&" => same(a & b),
+        "+" => same(a.wrapping_add(b)),
+        "-" => same(a.wrapping_sub(b)),
+        "*" => same(a.wrapping_mul(b)),
+        "/" if unsigned => same(a.checked_div(b)?),
+        "/" if b != 0 => same(signed_a.wrapping_div(signed_b).cast_unsigned()),
+        // Unsigned even of signed numbers, as ptxas has it.
+        "%" => same(a.checked_rem(b)?),
+        _ => return None,
+    })
+}
+
+fn float_operation(operator: &str, a: f64, b: f64) -> Option<Constant> {
+    let float = |value: f64| Constant::Float64(value.to_bits());
+    let truth = |value| Constant::signed(i64::from(value));
+    Some(match operator {
+        "==" => truth(a == b),
+        "!=" => truth(a != b),
+        "<=" => truth(a <= b),
+        ">=" => truth(a >= b),
+        "<" => truth(a < b),
+        ">" => truth(a > b),
+        "+" => float(a + b),
+        "-" => float(a - b),
+        "*" => float(a * b),
+        "/" => float(a / b),
+        _ => return None,
+    })
 }
 
 impl Parser<'_> {
@@ -142,6 +166,8 @@ impl Parser<'_> {
     pub(super) fn at_constant(&self) -> bool {
         match self.kind() {
             Kind::Number => true,
+            // `.5`
+            Kind::Dot => self.word().as_bytes()[1].is_ascii_digit(),
             Kind::Word => self.word() == "WARP_SZ",
             Kind::Punct(punct) => matches!(punct, b'-' | b'+' | b'~' | b'!' | b'('),
             _ => false,
@@ -166,7 +192,9 @@ impl Parser<'_> {
         self.at += operator.len();
         let right = self.binary_expression(binding + 1)?;
         let value = left.binary(operator, right);
-        value.ok_or_else(|| self.expected_at(start, "an operation on whole numbers, not by zero"))
+        value.ok_or_else(|| {
+            self.expected_at(start, "two whole numbers or two floats, and no division by zero")
+        })
     }
 
     /// The binary operator here, if there is one; not passed. Each character is one token.
@@ -180,7 +208,7 @@ impl Parser<'_> {
 
     fn unary_expression(&mut self) -> Result<Constant> {
         self.nested(|parser| match parser.kind() {
-            Kind::Number => parser.number(),
+            Kind::Number | Kind::Dot => parser.number(),
             Kind::Word if parser.word() == "WARP_SZ" => {
                 parser.advance();
                 Ok(Constant::Integer { bits: 32, unsigned: true })
@@ -245,7 +273,7 @@ impl Parser<'_> {
             _ => integer(text).or_else(|| decimal(text)),
         };
         let Some(value) = value else {
-            return error("a number of at most 64 bits");
+            return error("a number, of at most 64 bits");
         };
         self.advance();
         Ok(value)
@@ -254,7 +282,7 @@ impl Parser<'_> {
 
 /// `12`, `0xFF`, `017`, `0b101`, each with `U` or without.
 fn integer(text: &str) -> Option<Constant> {
-    let digits = text.strip_suffix(['U', 'u']).unwrap_or(text);
+    let digits = text.strip_suffix('U').unwrap_or(text);
     let (digits, radix) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (&digits[2..], 16),
         [b'0', b'b' | b'B', ..] => (&digits[2..], 2),
@@ -263,11 +291,11 @@ fn integer(text: &str) -> Option<Constant> {
     };
     let bits = u64::from_str_radix(digits, radix).ok()?;
     // What does not fit a signed number is unsigned.
-    let unsigned = text.ends_with(['U', 'u']) || bits >> 63 != 0;
+    let unsigned = text.ends_with('U') || bits >> 63 != 0;
     Some(Constant::Integer { bits, unsigned })
 }
 
-/// `1.5`, `2e-3`.
+/// `1.5`, `2e-3`, `.5`.
 fn decimal(text: &str) -> Option<Constant> {
     let is_decimal = text.contains(['.', 'e', 'E']);
     let value: f64 = is_decimal.then(|| text.parse().ok())??;

@@ -135,7 +135,7 @@ fn integers() {
         ("017", 15),
         ("0U", 0),
         ("0b101U", 5),
-        ("0XfFu", 255),
+        ("0XfFU", 255),
         ("18446744073709551615", -1),
         ("-9223372036854775808", i64::MIN),
         ("~0", -1),
@@ -149,7 +149,9 @@ fn integers() {
         ("(.u64) -8 >> 60", 15),
         ("-1 > 0", 0),
         ("-1 > 0U", 1),
-        ("1 << 64", 0),
+        ("1 << 65", 2),
+        ("-7 % 3", 0), // ptxas: unsigned
+        ("1.5 > 1.0", 1),
         ("-1 >> 99", -1),
         ("3 > 2 && 0 || 1 != 2 ? 10 : 20", 10),
         ("0 ? 1 : 0 ? 2 : 3", 3),
@@ -158,7 +160,19 @@ fn integers() {
     ] {
         assert_eq!(operands(&format!("x {text};")), [Operand::Integer(expected)], "{text}");
     }
-    for text in ["08", "0xG", "18446744073709551616", "1/0", "1%0", "1.5+1", "~1.0", "1.0?1:2"] {
+    for text in [
+        "08",
+        "0xG",
+        "5u",
+        "0b12",
+        "18446744073709551616",
+        "1/0",
+        "1%0",
+        "1.5+1",
+        "0f3F800000+1.0",
+        "~1.0",
+        "1.0?1:2",
+    ] {
         assert!(parse(&format!("{HEADER}.entry k() {{ x {text}; }}")).is_err(), "{text}");
     }
 }
@@ -173,9 +187,12 @@ fn floats() {
         ("1.5", double(1.5)),
         ("-2.5e-3", double(-2.5e-3)),
         ("1e+3", double(1000.0)),
+        ("1.e3", double(1000.0)),
+        ("1.5 + 2.0 * 3.0", double(7.5)),
     ] {
         assert_eq!(operands(&format!("x {text};")), [expected], "{text}");
     }
+    assert_eq!(operands("x a, .5;")[1], double(0.5));
     assert_eq!(error(".entry k() { x 0f3F8; }").3, "8 digits after `0f`");
 }
 
@@ -242,12 +259,16 @@ fn variables() {
     let dynamic = variable(".extern .shared .align 1024 .b8 more[];");
     assert!(dynamic.is_extern && dynamic.space == Space::Shared);
     assert_eq!((&dynamic.dims[..], dynamic.align), (&[0][..], 1024));
-    let vector = variable(".const .v4 .f32 v = {1.0, 2, 0f40400000};");
+    let vector = variable(".const .v4 .f32 v = {1.0, 2.0, 0f40400000};");
     assert_eq!((vector.vector, vector.align), (4, 16));
     assert_eq!(vector.init, bits(&[0x3f80_0000, 0x4000_0000, 0x4040_0000]));
     assert_eq!(variable(".global .s16 x = -1;").init, bits(&[0xffff]));
-    assert_eq!(variable(".global .f16 x = 1.0;").init, bits(&[0x3c00]));
-    assert_eq!(variable(".global .f64 x = 0f3F800000;").init, bits(&[1f64.to_bits()]));
+    assert_eq!(variable(".global .f32 x = 0d3FF0000000000000;").init, bits(&[0x3f80_0000]));
+    assert_eq!(variable(".global .b64 x = 1.0;").init, bits(&[1f64.to_bits()]));
+    assert_eq!(variable(".global .u8 x = 300;").init, bits(&[44]));
+    for wrong in [".f32 x = 0", ".u32 x = 0f3F800000", ".f16 x = 1.0", ".u32 x = {5}", ".b16 x = 1.0"] {
+        assert!(parse(&format!("{HEADER}.global {wrong};")).is_err(), "{wrong}");
+    }
     assert_eq!(variable(".global .b32 x = 0f3F800000;").init, bits(&[0x3f80_0000]));
     let managed = variable(".visible .global .attribute(.managed, .unified(1, 2)) .s32 g;");
     assert_eq!(managed.ty, Type::S32);
@@ -257,13 +278,15 @@ fn variables() {
 
 #[test]
 fn initialisers_are_flattened() {
-    let short_rows = variable(".global .s32 x[][2] = {{1}, {2, 3}, 4, 5, {6}};");
-    assert_eq!(short_rows.dims, [4, 2]);
-    assert_eq!(short_rows.init, bits(&[1, 0, 2, 3, 4, 5, 6, 0]));
+    let short_rows = variable(".global .s32 x[][2] = {{1}, {2, 3}, {4}};");
+    assert_eq!(short_rows.dims, [3, 2]);
+    assert_eq!(short_rows.init, bits(&[1, 0, 2, 3, 4, 0]));
     let vectors = variable(".global .v2 .u8 x[2] = {{1, 2}, {3}};");
     assert_eq!(vectors.init, bits(&[1, 2, 3, 0]));
-    assert_eq!(variable(".global .u8 x[3] = {1, 2,};").init, bits(&[1, 2]));
-    assert!(error(".global .u8 x[2] = {1, 2, 3};").3.contains("at most 2"));
+    assert_eq!(variable(".global .u8 x[3] = {1, 2};").init, bits(&[1, 2]));
+    assert!(error(".global .u8 x[2] = {1, 2, 3};").3.contains("fewer"));
+    assert!(error(".global .u8 x[2][2] = {1, 2};").3.contains("`{`"));
+    assert!(error(".global .u8 x[3] = {1, 2,};").3.contains("a name"));
     assert!(error(".global .u8 x[2][] = {1, 2};").3.contains("sizes"));
     assert!(error(".global .u8 x[3][1000000000] = {{1}, {2}};").3.contains("fewer"));
     assert!(error(".global .u64 x[4294967296][4294967296];").3.contains("2^48"));

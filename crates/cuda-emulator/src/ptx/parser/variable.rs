@@ -5,8 +5,8 @@ use super::{Parser, Result};
 use crate::ptx::ast::{Initial, Space, Type, Variable};
 use crate::ptx::lexer::Kind;
 
-/// The most elements of one initialiser that are written out (zeros that pad
-/// inner rows included), so that a few bytes of text cannot ask for all memory.
+/// The most elements of one initialiser (zeros that fill inner rows included),
+/// so that a few bytes of text cannot ask for all memory.
 const MOST_ELEMENTS: u64 = 1 << 24;
 
 /// What stands before the names of a declaration: `.align 16 .v2 .b32`.
@@ -206,41 +206,29 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// One element, or `{...}` with the elements of an array of this shape.
+    /// One element, or `{...}` with the elements of an array of this shape: each
+    /// row in braces of its own, and short ones filled with zeros.
     fn initial_values(&mut self, ty: Type, shape: &[u64], values: &mut Vec<Initial>) -> Result<()> {
         let Some((&count, inner)) = shape.split_first() else {
-            // `{5}` for a scalar.
-            let braced = self.eat(b'{');
             values.push(self.initial_value(ty)?);
-            return if braced { self.need(b'}') } else { Ok(()) };
+            return Ok(());
         };
         let row: u64 = inner.iter().product();
         let start = self.at;
-        let first = values.len() as u64;
-        // The bounds on a variable's size keep this from overflowing.
-        let most = if count == 0 { u64::MAX } else { count * row };
         self.need(b'{')?;
-        while !self.eat(b'}') {
-            // Rows may be written in braces of their own or run on.
-            if self.is(b'{') && !inner.is_empty() {
-                self.nested(|parser| parser.initial_values(ty, inner, values))?;
-                let filled = (values.len() as u64 - first).next_multiple_of(row);
-                if first + filled > MOST_ELEMENTS {
-                    return Err(self.expected_at(start, "fewer elements"));
-                }
-                values.resize((first + filled) as usize, Initial::Bits(0));
-            } else {
-                self.initial_values(ty, &[], values)?;
+        let mut rows = 0;
+        loop {
+            let end = values.len() as u64 + row;
+            rows += 1;
+            if rows > count && count > 0 || end > MOST_ELEMENTS {
+                return Err(self.expected_at(start, "fewer elements"));
             }
-            if values.len() as u64 - first > most {
-                return Err(self.expected_at(start, format!("at most {most} elements")));
-            }
+            self.nested(|parser| parser.initial_values(ty, inner, values))?;
+            values.resize(end as usize, Initial::Bits(0));
             if !self.eat(b',') {
-                self.need(b'}')?;
-                break;
+                return self.need(b'}');
             }
         }
-        Ok(())
     }
 
     /// `12`, `name+8`, `generic(name)`, `0xFF00(name)`.
@@ -293,28 +281,26 @@ fn width(ty: Type) -> u64 {
     }
 }
 
-/// The bits of a constant as an element of type `ty`: floats are rounded to
-/// it, whole numbers converted if it is a float and cut if it is not.
+/// The bits of a constant as an element of type `ty`; `None` where ptxas
+/// refuses it too: a whole number for a float, a float for a whole number.
 fn initial_bits(constant: Constant, ty: Type) -> Option<u64> {
-    let value = match constant {
-        Constant::Integer { bits, unsigned } => match ty {
-            Type::F16 | Type::Bf16 | Type::F32 | Type::F64 if unsigned => bits as f64,
-            Type::F16 | Type::Bf16 | Type::F32 | Type::F64 => bits.cast_signed() as f64,
-            _ => return Some(bits & low_bits(width(ty))),
+    let is_integer = matches!(
+        ty,
+        Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::S8 | Type::S16 | Type::S32 | Type::S64
+    );
+    let is_bits = matches!(ty, Type::B8 | Type::B16 | Type::B32 | Type::B64 | Type::B128);
+    match constant {
+        Constant::Integer { bits, .. } if is_integer || is_bits => Some(bits & low_bits(width(ty))),
+        Constant::Float32(bits) if matches!(ty, Type::B32 | Type::F32 | Type::B64 | Type::F64) => {
+            Some(u64::from(bits))
+        }
+        Constant::Float64(bits) => match ty {
+            Type::B64 | Type::F64 => Some(bits),
+            Type::B32 | Type::F32 => Some(u64::from((f64::from_bits(bits) as f32).to_bits())),
+            _ => None,
         },
-        // The bits themselves, NaN payloads and all, where they fit exactly.
-        Constant::Float32(bits) if width(ty) == 4 => return Some(u64::from(bits)),
-        Constant::Float64(bits) if width(ty) == 8 => return Some(bits),
-        Constant::Float32(bits) => f64::from(f32::from_bits(bits)),
-        Constant::Float64(bits) => f64::from_bits(bits),
-    };
-    Some(match ty {
-        Type::F64 => value.to_bits(),
-        Type::F32 => u64::from((value as f32).to_bits()),
-        Type::F16 => u64::from(half::f16::from_f64(value).to_bits()),
-        Type::Bf16 => u64::from(half::bf16::from_f64(value).to_bits()),
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 fn low_bits(bytes: u64) -> u64 {
