@@ -50,8 +50,8 @@ pub enum Flow {
     Return,
     /// The executing lanes end.
     Exit,
-    /// The instruction needs lanes of the warp that are not here yet; it is tried again when they are.
-    Park,
+    /// The instruction needs these lanes of the warp, and not all are here yet; it is tried again when more are.
+    Park(u32),
     /// Wait for a barrier: this number and generation; then the instruction runs again with `resumed` set.
     Wait(u32, u64),
     /// Done, and let others run (`nanosleep`, a failed poll).

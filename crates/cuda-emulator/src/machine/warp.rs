@@ -47,11 +47,23 @@ struct Fragment {
     resumed: bool,
 }
 
+impl Fragment {
+    fn is_parked(&self) -> bool {
+        matches!(self.state, State::Parked { .. })
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Ready,
-    Parked,
-    Waiting { barrier: u32, generation: u64 },
+    /// At an instruction that needs these lanes together.
+    Parked {
+        needed: u32,
+    },
+    Waiting {
+        barrier: u32,
+        generation: u64,
+    },
 }
 
 /// Why a warp stopped running.
@@ -104,7 +116,7 @@ impl Warp {
             }
             self.wake(block);
             let Some(chosen) = self.choose() else {
-                return match self.fragments.iter().all(|f| f.state == State::Parked) {
+                return match self.fragments.iter().all(|f| f.is_parked()) {
                     true => Err(self.divergence(block, kernel)),
                     false => Ok(Stop::Blocked),
                 };
@@ -229,17 +241,15 @@ impl Warp {
                 f.pc += 1;
                 self.stand(f);
             }
-            Flow::Park => {
-                f.state = State::Parked;
-                self.stand(f);
-            }
-            Flow::Wait(barrier, generation) => {
+            Flow::Park(_) | Flow::Wait(..) => {
                 // Lanes whose guard is false do not wait.
-                if f.mask != mask {
-                    let rest = f.mask & !mask;
-                    self.split(&mut f, rest, pc + 1);
-                }
-                f.state = State::Waiting { barrier, generation };
+                let rest = f.mask & !mask;
+                self.split(&mut f, rest, pc + 1);
+                f.state = match flow {
+                    Flow::Wait(barrier, generation) => State::Waiting { barrier, generation },
+                    Flow::Park(needed) => State::Parked { needed },
+                    _ => State::Ready,
+                };
                 self.stand(f);
             }
             Flow::Yield => {
@@ -295,7 +305,7 @@ impl Warp {
         self.live &= !lanes;
         // What waits for all lanes of the warp may have them now.
         for f in &mut self.fragments {
-            if f.state == State::Parked {
+            if f.is_parked() {
                 f.state = State::Ready;
             }
         }
@@ -327,7 +337,7 @@ impl Warp {
     pub fn is_ready(&self, block: &BlockState) -> bool {
         self.fragments.iter().any(|f| match f.state {
             State::Ready => true,
-            State::Parked => false,
+            State::Parked { .. } => false,
             State::Waiting { barrier, generation } => {
                 block.barriers[barrier as usize].generation != generation
             }
@@ -342,7 +352,7 @@ impl Warp {
                 let place = cpu::place(kernel, f.pc, block.index, self.index, f.mask);
                 let waits_for = match f.state {
                     State::Ready => "nothing: it can go on".to_owned(),
-                    State::Parked => "the other lanes of the warp".to_owned(),
+                    State::Parked { .. } => "the other lanes of the warp".to_owned(),
                     State::Waiting { barrier, .. } => {
                         format!("barrier {barrier} ({})", block.barriers[barrier as usize].progress(block))
                     }
@@ -364,8 +374,12 @@ impl Warp {
         stands.sort_by_key(|s| s.ptx_line);
         let earliest = self.fragments.iter().min_by_key(|f| f.pc);
         let (pc, came) = earliest.map(|f| (f.pc, f.mask)).unwrap_or_default();
+        let needed = match earliest.map(|f| f.state) {
+            Some(State::Parked { needed }) => needed,
+            _ => self.live,
+        };
         Box::new(Finding {
-            verdict: Verdict::Divergence { needed: self.live, came, stands },
+            verdict: Verdict::Divergence { needed, came, stands },
             place: cpu::place(kernel, pc, block.index, self.index, came),
         })
     }

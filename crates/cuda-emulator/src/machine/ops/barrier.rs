@@ -2,7 +2,7 @@
 
 use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
 use crate::machine::lanes::both;
-use crate::machine::ops::Modifiers;
+use crate::machine::ops::{Modifiers, warp};
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -23,7 +23,7 @@ fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
     // All lanes of the warp that have not ended come together.
     if i.aux & ALIGNED != 0 && cpu.mask != cpu.warp.live {
-        return Flow::Park;
+        return Flow::Park(cpu.warp.live);
     }
     let (number, count) = match (uniform(cpu, i.src[0]), uniform(cpu, i.src[1])) {
         (Ok(number), Ok(count)) => (number.unwrap_or(0), count),
@@ -123,10 +123,13 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
 
 fn decode_barrier(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let mut m = Modifiers::of(i);
-    m.take("cta");
-    if m.peek() == Some("warp") {
-        return crate::machine::ops::moves::decode_warp_barrier(d, i);
+    if m.take("warp") {
+        return match m.take("sync") && m.done() {
+            true => warp::decode_barrier(d, i),
+            false => Err(d.unknown(i)),
+        };
     }
+    m.take("cta");
     let mut aux = if i.opcode == "bar" { ALIGNED } else { 0 };
     let operation = m.advance();
     let reduction = match operation {

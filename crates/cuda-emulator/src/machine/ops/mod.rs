@@ -8,6 +8,8 @@ pub mod control;
 pub mod memory;
 pub mod moves;
 pub mod predicate;
+pub mod special;
+pub mod warp;
 
 use crate::code::{DecodeError, Decoder};
 use crate::ptx::ast::Instruction;
@@ -15,9 +17,10 @@ use crate::ptx::ast::Instruction;
 /// Decodes one instruction into the compact form.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match i.opcode.as_str() {
-        "mov" | "cvta" | "isspacep" | "activemask" => moves::decode(d, i),
+        "mov" | "cvta" | "isspacep" => moves::decode(d, i),
         "ld" | "ldu" | "st" => memory::decode(d, i),
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
+        "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
         _ => Err(d.unknown(i)),
     }

@@ -1,5 +1,4 @@
-//! `mov` in all its forms, `cvta`, special registers, and the warp's own
-//! synchronisation.
+//! `mov` in all its forms, `cvta`, `isspacep`.
 
 use crate::code::{
     Class, DecodeError, Decoder, Inst, Kind, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, Slot, Windowed,
@@ -7,11 +6,10 @@ use crate::code::{
 };
 use crate::machine::lanes::{both, lane_op};
 use crate::machine::ops::memory::space_of;
-use crate::machine::ops::{Modifiers, predicate};
+use crate::machine::ops::{Modifiers, predicate, special};
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
-use crate::verdict::{Use, Verdict};
 
 /// A copy keeps the definedness of every byte.
 #[inline(always)]
@@ -99,7 +97,8 @@ fn part_value(cpu: &Cpu<'_>, slot: Slot, lane: usize) -> u64 {
     }
 }
 
-fn write_any(cpu: &mut Cpu<'_>, dst: Slot, mask: u32, value: &[u64; 32], undefined: &[u8; 32]) {
+/// Writes the executing lanes of a 32 or 64-bit row, with their undefined bytes.
+pub fn write_any(cpu: &mut Cpu<'_>, dst: Slot, mask: u32, value: &[u64; 32], undefined: &[u8; 32]) {
     match dst.class() {
         Class::R32 => blend(u32::row_mut(&mut cpu.warp.registers, dst), mask, &value.map(|v| v as u32)),
         _ => blend(u64::row_mut(&mut cpu.warp.registers, dst), mask, value),
@@ -108,96 +107,6 @@ fn write_any(cpu: &mut Cpu<'_>, dst: Slot, mask: u32, value: &[u64; 32], undefin
     for lane in (0..32).filter(|l| mask >> l & 1 == 1 && undefined[*l] != 0) {
         cpu.warp.registers.set_undefined_bytes(dst, lane, undefined[lane]);
     }
-}
-
-// ---- Special registers -----------------------------------------------------------------
-
-const SPECIAL: [&str; 31] = [
-    "%tid.x",
-    "%tid.y",
-    "%tid.z",
-    "%ntid.x",
-    "%ntid.y",
-    "%ntid.z",
-    "%ctaid.x",
-    "%ctaid.y",
-    "%ctaid.z",
-    "%nctaid.x",
-    "%nctaid.y",
-    "%nctaid.z",
-    "%laneid",
-    "%warpid",
-    "%nwarpid",
-    "%smid",
-    "%nsmid",
-    "%gridid",
-    "%lanemask_eq",
-    "%lanemask_le",
-    "%lanemask_lt",
-    "%lanemask_ge",
-    "%lanemask_gt",
-    "%clock",
-    "%clock_hi",
-    "%clock64",
-    "%globaltimer",
-    "%dynamic_smem_size",
-    "%total_smem_size",
-    "WARP_SZ",
-    "%globaltimer_lo",
-];
-
-/// SMs that `%smid` counts over.
-const SM_COUNT: u64 = 132;
-
-#[inline(always)]
-fn special(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    let [bx, by, _] = cpu.launch.block;
-    let warp = cpu.warp.index;
-    let index = cpu.block.index;
-    let threads = cpu.launch.block.iter().product::<u32>();
-    let linear = |[x, y, z]: [u32; 3], [nx, ny, _]: [u32; 3]| {
-        u64::from(x) + u64::from(nx) * (u64::from(y) + u64::from(ny) * u64::from(z))
-    };
-    let lane_value = |lane: u32| -> u64 {
-        let thread = warp * 32 + lane;
-        let bit = 1u32 << lane;
-        u64::from(match SPECIAL[i.aux as usize] {
-            "%tid.x" => thread % bx,
-            "%tid.y" => thread / bx % by,
-            "%tid.z" => thread / bx / by,
-            "%ntid.x" => cpu.launch.block[0],
-            "%ntid.y" => cpu.launch.block[1],
-            "%ntid.z" => cpu.launch.block[2],
-            "%ctaid.x" => index[0],
-            "%ctaid.y" => index[1],
-            "%ctaid.z" => index[2],
-            "%nctaid.x" => cpu.launch.grid[0],
-            "%nctaid.y" => cpu.launch.grid[1],
-            "%nctaid.z" => cpu.launch.grid[2],
-            "%laneid" => lane,
-            "%warpid" => warp,
-            "%nwarpid" => threads.div_ceil(32),
-            "%smid" => return linear(index, cpu.launch.grid) % SM_COUNT,
-            "%nsmid" => return SM_COUNT,
-            "%lanemask_eq" => bit,
-            "%lanemask_le" => bit | (bit - 1),
-            "%lanemask_lt" => bit - 1,
-            "%lanemask_ge" => !(bit - 1),
-            "%lanemask_gt" => !(bit | (bit - 1)),
-            // Time passes with the block's own instructions: repeatable.
-            "%clock" | "%globaltimer_lo" => cpu.block.counters.total() as u32,
-            "%clock_hi" => (cpu.block.counters.total() >> 32) as u32,
-            "%clock64" | "%globaltimer" => return cpu.block.counters.total(),
-            "%dynamic_smem_size" => cpu.launch.dynamic_shared,
-            "%total_smem_size" => cpu.launch.shared_bytes(),
-            "WARP_SZ" => 32,
-            _ => 0,
-        })
-    };
-    let value: [u64; 32] = std::array::from_fn(|lane| lane_value(lane as u32));
-    let mask = cpu.mask;
-    write_any(cpu, i.dst[0], mask, &value, &[0; 32]);
-    Flow::Next
 }
 
 // ---- Address spaces --------------------------------------------------------------------
@@ -231,65 +140,11 @@ fn window(space: Space) -> u64 {
     }
 }
 
-// ---- The warp --------------------------------------------------------------------------
-
-/// `bar.warp.sync`: waits until all lanes of the mask that have not ended are here.
-#[inline(always)]
-fn warp_barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    if let Err(flow) = cpu.require_defined(i.src[0], Use::Control) {
-        return flow;
-    }
-    match cpu.gather(i.src[0]) {
-        Ok(_) => Flow::Next,
-        Err(flow) => flow,
-    }
-}
-
-impl Cpu<'_> {
-    /// For a `.sync` instruction with the member mask in `slot`: that all live
-    /// lanes of the mask are here. Else the instruction parks, or is misused.
-    #[inline(always)]
-    pub fn gather(&mut self, slot: Slot) -> Result<(), Flow> {
-        let masks = *u32::row(&self.warp.registers, self.kernel, slot);
-        let here = self.mask;
-        for lane in (0..32).filter(|l| here >> l & 1 == 1) {
-            let mask = masks[lane];
-            if mask >> lane & 1 == 0 {
-                return Err(self.fault(Verdict::MemberMask { mask }, 1 << lane));
-            }
-            if mask & self.warp.live & !here != 0 {
-                return Err(Flow::Park);
-            }
-        }
-        Ok(())
-    }
-}
-
-#[inline(always)]
-fn active(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    let mask = cpu.mask;
-    cpu.broadcast(i.dst[0], mask);
-    Flow::Next
-}
-
-/// `bar.warp.sync mask`.
-pub fn decode_warp_barrier(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
-    d.expect_operands(i, 1)?;
-    let mask = d.source(&i.operands[0], Type::B32)?;
-    d.emit(both!(warp_barrier), Kind::Barrier, &[], &[mask]);
-    Ok(())
-}
-
 /// Decodes this family.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let mut m = Modifiers::of(i);
     match (i.opcode.as_str(), i.operands.as_slice()) {
         ("mov", [dst, src]) => decode_mov(d, i, dst, src),
-        ("activemask", [dst]) if m.take("b32") && m.done() => {
-            let dst = d.dest(dst, Type::B32)?;
-            d.emit(both!(active), Kind::Warp, &[dst], &[]);
-            Ok(())
-        }
         ("isspacep", [dst, src]) => {
             let Some(space) = m.advance().and_then(space_of).filter(|_| m.done()) else {
                 return Err(d.unknown(i));
@@ -326,9 +181,9 @@ fn decode_mov(d: &mut Decoder<'_>, i: &Instruction, dst: &Operand, src: &Operand
     let mut m = Modifiers::of(i);
     let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
     if let Operand::Name { name, .. } = src {
-        if let Some(which) = SPECIAL.iter().position(|s| s == name) {
+        if let Some(register) = special::named(name) {
             let dst = d.dest(dst, ty)?;
-            d.emit(both!(special), Kind::Integer, &[dst], &[]).aux = which as u32;
+            special::emit(d, dst, register);
             return Ok(());
         }
     }
