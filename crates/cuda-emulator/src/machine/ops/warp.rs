@@ -258,11 +258,11 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         return Ok(());
     }
     // `match` names its mode before `.sync`.
-    let mode = if i.opcode == "match" { m.next() } else { None };
+    let mode = if i.opcode == "match" { m.advance() } else { None };
     if !m.take("sync") {
         return Err(d.error(format!("`{}` without `.sync` does not exist since sm_70", i.opcode)));
     }
-    let mode = mode.or_else(|| m.next()).unwrap_or_default();
+    let mode = mode.or_else(|| m.advance()).unwrap_or_default();
     let ty = m.ty();
     if !m.done() {
         return Err(d.unknown(i));
