@@ -78,6 +78,13 @@ impl<T> Out<T> {
 #[repr(transparent)]
 pub struct In<T>(*const T);
 
+impl<T> In<T> {
+    /// A pointer found inside another argument; 0 is null.
+    pub fn at_address(address: usize) -> Self {
+        In(address as *const T)
+    }
+}
+
 impl<T: Copy> In<T> {
     /// The value; null is an invalid value.
     pub fn get(self) -> Outcome<T> {

@@ -4,16 +4,19 @@
 //! kernel runs. Functions of the program run on threads of their own, since
 //! they may wait for other streams' work.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use super::launch::Work;
 use super::operation::{HostCall, Operation};
 use super::queue::Ticket;
 use super::state::{Handle, Recorded, State};
 use super::status::{Outcome, Status, refuse};
 use super::{Driver, IN_HOST_FUNCTION};
+use crate::machine::{self, Launch};
 use crate::memory::MemoryError;
 use crate::verdict::{Access, Finding, Place, Verdict};
 
@@ -84,6 +87,7 @@ fn execute<'a>(
         Operation::Free(address) => state.release(address),
         _ if failed => {}
         Operation::Wait => {}
+        Operation::Launch(work) => state = launch(driver, state, context, &work),
         Operation::Record(event) => stamp(&mut state, event, ticket),
         Operation::Copy(copy) => {
             let result = copy.run(&state.memory);
@@ -103,6 +107,65 @@ fn execute<'a>(
     state.finish(ticket);
     driver.changed.notify_all();
     state
+}
+
+/// Runs a kernel, with the lock released.
+fn launch<'a>(
+    driver: &'a Driver,
+    mut state: MutexGuard<'a, State>,
+    context: Handle,
+    work: &Work,
+) -> MutexGuard<'a, State> {
+    let Ok(device) = state.context(context).map(|context| context.device) else { return state };
+    let launch = Launch {
+        kernel: work.kernel.clone(),
+        grid: work.shape.grid,
+        block: work.shape.block,
+        cluster: work.shape.cluster,
+        dynamic_shared: work.shape.dynamic_shared,
+        params: work.parameters.clone(),
+        memory: state.memory.map(device),
+        resident: work.resident,
+        print: Box::new(print),
+        seed: state.seed,
+    };
+    drop(state);
+    let outcome = catch_unwind(AssertUnwindSafe(|| machine::run(&launch)));
+    let mut state = driver.lock();
+    match outcome {
+        Ok(Ok(counters)) => state.last_launch = Some((work.kernel.name.clone(), counters)),
+        Ok(Err(finding)) => {
+            let status = status_of(&finding.verdict);
+            state.report(*finding);
+            state.fail(context, status);
+        }
+        Err(_) => {
+            eprintln!("cuda-emulator: a fault of the emulator in {}, please report it", work.kernel.name);
+            state.fail(context, Status::Unknown);
+        }
+    }
+    state
+}
+
+/// Where the text of a kernel's `printf` goes.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    // Nobody can be told that nobody reads.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// The result code that a GPU would give for a finding, or the nearest to it.
+fn status_of(verdict: &Verdict) -> Status {
+    match verdict {
+        Verdict::OutOfBounds { .. } | Verdict::ReadOnly { .. } => Status::IllegalAddress,
+        Verdict::Misaligned { .. } => Status::MisalignedAddress,
+        Verdict::Deadlock { .. } | Verdict::Livelock { .. } => Status::LaunchTimeout,
+        Verdict::Assert { .. } => Status::Assert,
+        Verdict::BadCall { .. } => Status::InvalidPc,
+        Verdict::StackOverflow { .. } => Status::HardwareStackError,
+        Verdict::Operand { .. } => Status::IllegalInstruction,
+        _ => Status::LaunchFailed,
+    }
 }
 
 /// Notes when an event was passed, unless it has been recorded again since.

@@ -18,6 +18,7 @@
 mod arguments;
 mod capture;
 mod executor;
+mod image;
 mod operation;
 mod queue;
 mod settings;
@@ -25,18 +26,26 @@ mod state;
 mod status;
 
 mod context;
+mod control;
 mod copy;
 mod device;
+mod entry;
 mod error_names;
 mod event;
 mod fill;
+mod function;
 mod graph;
 mod host_memory;
 mod init;
+mod launch;
+mod library;
 mod memory;
+mod module;
+mod occupancy;
 mod pointer;
 mod pool;
 mod stream;
+mod stubs;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,12 +4,15 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use super::arguments::HostFunction;
+use super::launch::Work;
 use super::state::Handle;
 use crate::memory::{DeviceMemory, MemoryError};
 
 /// One operation in a stream or a graph.
 #[derive(Debug, Clone)]
 pub enum Operation {
+    /// Runs a kernel.
+    Launch(Arc<Work>),
     /// Copies memory.
     Copy(Copy),
     /// Fills memory.

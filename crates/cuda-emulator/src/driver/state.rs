@@ -6,9 +6,13 @@ use std::thread::ThreadId;
 use std::time::Instant;
 
 use super::capture::{Capture, Graph};
+use super::function::Function;
+use super::library::{Library, LibraryKernel};
+use super::module::Module;
 use super::queue::{Kind, Stream, Ticket};
 use super::settings::Settings;
 use super::status::{Failure, Outcome, Status, refuse};
+use crate::counters::Counters;
 use crate::memory::DeviceMemory;
 use crate::verdict::Finding;
 
@@ -17,7 +21,6 @@ use crate::verdict::Finding;
 pub type Handle = u64;
 
 /// Objects of one type by handle. A handle is never given out twice.
-#[derive(Debug)]
 pub struct Table<T> {
     what: &'static str,
     tag: u64,
@@ -143,7 +146,6 @@ pub struct Pool {
 }
 
 /// The state of the driver.
-#[derive(Debug)]
 pub struct State {
     pub memory: DeviceMemory,
     pub allocations: BTreeMap<u64, Allocation>,
@@ -151,6 +153,10 @@ pub struct State {
     pub primaries: Vec<Primary>,
     pub streams: Table<Stream>,
     pub events: Table<Event>,
+    pub modules: Table<Module>,
+    pub functions: Table<Function>,
+    pub libraries: Table<Library>,
+    pub kernels: Table<LibraryKernel>,
     pub captures: Table<Capture>,
     pub graphs: Table<Graph>,
     pub execs: Table<Arc<Graph>>,
@@ -159,6 +165,8 @@ pub struct State {
     pub device_pools: Vec<[Handle; 2]>,
     /// What has been found wrong, until somebody takes it.
     pub findings: Vec<Finding>,
+    /// The last launch that ended well: its kernel, and what it did.
+    pub last_launch: Option<(String, Counters)>,
     pub seed: u64,
     pub eager: bool,
 }
@@ -178,12 +186,17 @@ impl State {
             primaries: (0..settings.devices).map(|_| Primary::default()).collect(),
             streams: Table::new("stream", 2),
             events: Table::new("event", 3),
+            modules: Table::new("module", 9),
+            functions: Table::new("function", 10),
+            libraries: Table::new("library", 11),
+            kernels: Table::new("kernel", 12),
             captures: Table::new("capture", 4),
             graphs: Table::new("graph", 5),
             execs: Table::new("executable graph", 6),
             pools,
             device_pools,
             findings: Vec::new(),
+            last_launch: None,
             seed: settings.seed,
             eager: settings.eager,
         })
@@ -235,6 +248,14 @@ impl State {
             self.allocations.iter().filter(|(_, a)| mine(a)).map(|(&address, _)| address).collect();
         for address in addresses {
             self.release(address);
+        }
+        let modules = self.modules.iter().filter(|(_, module)| module.context == context);
+        for module in modules.map(|(module, _)| module).collect::<Vec<_>>() {
+            let unloaded = self.unload(module);
+            debug_assert!(unloaded.is_ok());
+        }
+        for (_, library) in self.libraries.iter_mut() {
+            library.modules.remove(&context);
         }
         self.streams.retain(|stream| stream.context != context);
         self.events.retain(|event| event.context != context);

@@ -18,7 +18,6 @@ pub enum Status {
     InvalidPtx = 218,
     UnsupportedExecAffinity = 224,
     FileNotFound = 301,
-    SharedObjectSymbolNotFound = 302,
     OperatingSystem = 304,
     InvalidHandle = 400,
     IllegalState = 401,

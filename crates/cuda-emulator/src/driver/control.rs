@@ -1,0 +1,148 @@
+//! The emulator's own exports, through which the Rust API of the rlib, or any
+//! other program, asks what was found. Results of any length are JSON, handed
+//! to a function that the caller gives.
+
+use std::ffi::{c_int, c_uint, c_void};
+
+use serde::Serialize;
+
+use super::status::{Outcome, Status};
+use super::{Driver, guard};
+use crate::counters::Counters;
+use crate::memory::MemoryError;
+use crate::verdict::{Access, Finding, Place, Verdict};
+
+/// Takes `len` bytes of JSON; the bytes are gone when it returns.
+pub type Sink = extern "C" fn(user: *mut c_void, json: *const u8, len: usize);
+
+/// The version of these exports.
+pub const VERSION: c_uint = 1;
+
+/// The last launch, as JSON has it.
+#[derive(Serialize)]
+struct LastLaunch<'a> {
+    kernel: &'a str,
+    counters: &'a Counters,
+}
+
+fn send(sink: Sink, user: *mut c_void, value: &impl Serialize) -> Outcome {
+    match serde_json::to_vec(value) {
+        Ok(json) => sink(user, json.as_ptr(), json.len()),
+        Err(_) => return Err(Status::Unknown.into()),
+    }
+    Ok(())
+}
+
+impl Driver {
+    /// Waits until every device has done all that it was asked for.
+    fn settle(&self) -> std::sync::MutexGuard<'_, super::State> {
+        let state = self.lock();
+        let devices = state.primaries.len();
+        let pending: Vec<_> = (0..devices).flat_map(|device| state.last_of_device(device)).collect();
+        self.wait(state, pending)
+    }
+}
+
+/// The version of the emulator's own exports.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorVersion() -> c_uint {
+    VERSION
+}
+
+/// Gives all findings so far, as a JSON array, and forgets them if `take` is not 0.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorFindings(take: c_int, sink: Sink, user: *mut c_void) -> Status {
+    guard("cudaEmulatorFindings", || {
+        let mut state = Driver::initialise()?.lock();
+        let findings = match take {
+            0 => state.findings.clone(),
+            _ => std::mem::take(&mut state.findings),
+        };
+        // The sink runs without the lock.
+        drop(state);
+        send(sink, user, &findings)
+    })
+}
+
+/// Sets the seed of the schedule for launches from now on.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorSetSeed(seed: u64) -> Status {
+    guard("cudaEmulatorSetSeed", || {
+        Driver::initialise()?.lock().seed = seed;
+        Ok(())
+    })
+}
+
+/// Waits for all work, and gives the finding, as JSON, if a byte of the range
+/// was never written or is not in an allocation.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorRequireDefined(
+    address: u64,
+    bytes: u64,
+    sink: Sink,
+    user: *mut c_void,
+) -> Status {
+    guard("cudaEmulatorRequireDefined", || {
+        let state = Driver::initialise()?.settle();
+        let verdict = match state.memory.first_undefined(address, bytes) {
+            Ok(None) => return Ok(()),
+            Ok(Some(first)) => {
+                Verdict::UndefinedOutput { address: first, offset: first - address, len: bytes }
+            }
+            Err(MemoryError::OutOfBounds { .. }) => Verdict::OutOfBounds {
+                access: Access::Read,
+                space: "global".into(),
+                address,
+                size: u32::try_from(bytes).unwrap_or(u32::MAX),
+                nearest: state.memory.explain(address, bytes),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        drop(state);
+        send(sink, user, &Finding { verdict, place: Place::default() })
+    })
+}
+
+/// Forgets all findings, and lets contexts go on whose work has failed.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorReset() -> Status {
+    guard("cudaEmulatorReset", || {
+        let mut state = Driver::initialise()?.settle();
+        state.findings.clear();
+        state.last_launch = None;
+        state.contexts.iter_mut().for_each(|(_, context)| context.error = None);
+        Ok(())
+    })
+}
+
+/// Waits for all work, and gives the last launch's kernel and counters as
+/// JSON, `null` if there was none.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorLastLaunch(sink: Sink, user: *mut c_void) -> Status {
+    guard("cudaEmulatorLastLaunch", || {
+        let last = Driver::initialise()?.settle().last_launch.clone();
+        let last = last.as_ref().map(|(kernel, counters)| LastLaunch { kernel, counters });
+        send(sink, user, &last)
+    })
+}
+
+/// Copies memory that devices see to the host, also where the API no longer
+/// does because work has failed.
+///
+/// # Safety
+/// `to` is valid for writes of `bytes` bytes.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub unsafe extern "C" fn cudaEmulatorRead(address: u64, to: *mut u8, bytes: u64) -> Status {
+    guard("cudaEmulatorRead", || {
+        let state = Driver::initialise()?.settle();
+        // SAFETY: by contract.
+        Ok(unsafe { state.memory.read(address, to, bytes)? })
+    })
+}
