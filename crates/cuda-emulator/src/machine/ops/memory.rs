@@ -17,23 +17,29 @@ use crate::verdict::{Access, Use};
 
 /// What a load or store needs to know beside its operands, packed into `aux`.
 #[derive(Clone, Copy)]
-struct Shape {
-    space: Space,
+pub struct Shape {
+    /// Where.
+    pub space: Space,
     /// Bytes of an element: 1, 2, 4, 8.
-    width: u32,
+    pub width: u32,
     /// Elements.
-    count: u32,
+    pub count: u32,
     /// Sign-extend into the register.
-    signed: bool,
+    pub signed: bool,
 }
 
 impl Shape {
-    fn pack(self) -> u32 {
+    /// Bits that `pack` uses.
+    pub const BITS: u32 = 17;
+
+    /// As a part of an instruction's `aux`.
+    pub fn pack(self) -> u32 {
         self.space as u32 | self.width << 4 | self.count << 8 | u32::from(self.signed) << 16
     }
 
+    /// From an instruction's `aux`.
     #[inline(always)]
-    fn unpack(aux: u32) -> Self {
+    pub fn unpack(aux: u32) -> Self {
         let space = match aux & 15 {
             0 => Space::Generic,
             1 => Space::Global,
@@ -82,13 +88,13 @@ pub unsafe fn write(at: *mut u8, width: u32, value: u64) {
 
 /// The shadow of `width` defined bytes.
 #[inline(always)]
-fn defined(width: u32) -> u64 {
+pub fn defined(width: u32) -> u64 {
     u64::MAX >> (64 - 8 * width)
 }
 
 /// Undefined bytes of an element, a bit each, from its shadow.
 #[inline(always)]
-fn undefined_bytes(shadow: u64, width: u32) -> u8 {
+pub fn undefined_bytes(shadow: u64, width: u32) -> u8 {
     (0..width).fold(0, |bits, byte| bits | u8::from(shadow >> (8 * byte) & 0xff != 0xff) << byte)
 }
 

@@ -3,6 +3,7 @@
 //! An operation must read all its operands before it writes any result, and
 //! must touch only the lanes of `Cpu::mask`.
 
+pub mod atomic;
 pub mod barrier;
 pub mod control;
 pub mod memory;
@@ -20,6 +21,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "mov" | "cvta" | "isspacep" => moves::decode(d, i),
         "ld" | "ldu" | "st" => memory::decode(d, i),
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
+        "atom" | "red" => atomic::decode(d, i),
         "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
         _ => Err(d.unknown(i)),

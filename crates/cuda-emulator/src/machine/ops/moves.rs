@@ -64,7 +64,7 @@ fn pack(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let mut undefined = [0u8; 32];
     for (k, part) in parts.iter().enumerate() {
         for lane in 0..32 {
-            value[lane] |= part_value(cpu, *part, lane) << (8 * width * k);
+            value[lane] |= value_of(cpu, *part, lane) << (8 * width * k);
             undefined[lane] |= cpu.warp.registers.undefined_bytes(*part, lane) << (width * k);
         }
     }
@@ -77,7 +77,7 @@ fn pack(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 fn unpack(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let (mask, width) = (cpu.mask, i.aux as usize);
     let source = i.src[0];
-    let value: [u64; 32] = std::array::from_fn(|lane| part_value(cpu, source, lane));
+    let value: [u64; 32] = std::array::from_fn(|lane| value_of(cpu, source, lane));
     let undefined: [u8; 32] = std::array::from_fn(|lane| cpu.warp.registers.undefined_bytes(source, lane));
     let bits = u64::MAX >> (64 - 8 * width);
     for (k, dst) in cpu.results(i).iter().enumerate() {
@@ -88,8 +88,9 @@ fn unpack(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     Flow::Next
 }
 
+/// One lane of a row of any class.
 #[inline(always)]
-fn part_value(cpu: &Cpu<'_>, slot: Slot, lane: usize) -> u64 {
+pub fn value_of(cpu: &Cpu<'_>, slot: Slot, lane: usize) -> u64 {
     match slot.class() {
         Class::R32 => u64::from(u32::row(&cpu.warp.registers, cpu.kernel, slot)[lane]),
         Class::R64 => u64::row(&cpu.warp.registers, cpu.kernel, slot)[lane],
