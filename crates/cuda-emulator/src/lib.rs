@@ -5,5 +5,6 @@ pub mod counters;
 mod driver;
 pub mod machine;
 pub mod memory;
+pub mod numeric;
 pub mod ptx;
 pub mod verdict;

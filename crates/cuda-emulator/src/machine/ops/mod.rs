@@ -5,7 +5,11 @@
 
 pub mod atomic;
 pub mod barrier;
+pub mod compare;
 pub mod control;
+pub mod convert;
+pub mod float;
+pub mod integer;
 pub mod memory;
 pub mod moves;
 pub mod predicate;
@@ -24,6 +28,17 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "atom" | "red" => atomic::decode(d, i),
         "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
+        "setp" | "selp" => compare::decode(d, i),
+        "cvt" => convert::decode(d, i),
+        "fma" | "rcp" | "sqrt" => float::decode(d, i),
+        "rem" | "and" | "or" | "xor" | "not" | "shl" | "shr" => integer::decode(d, i),
+        // Integers and floats share these names; the type comes last.
+        "add" | "sub" | "mul" | "mad" | "div" | "min" | "max" | "abs" | "neg" => {
+            match i.modifiers.last().map(String::as_str) {
+                Some("f32") => float::decode(d, i),
+                _ => integer::decode(d, i),
+            }
+        }
         _ => Err(d.unknown(i)),
     }
 }

@@ -1,0 +1,182 @@
+//! `setp` and `selp`.
+
+use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Op, Slot, class_of};
+use crate::machine::lanes::{both, test2};
+use crate::machine::ops::Modifiers;
+use crate::machine::registers::{Raw, blend};
+use crate::machine::{Cpu, Flow};
+use crate::ptx::ast::{Instruction, Operand, Type};
+
+const AND: u32 = 1;
+const OR: u32 = 2;
+const XOR: u32 = 3;
+
+/// p = (a cmp b) op c, q = !(a cmp b) op c; the operation is in `aux`.
+fn set(cpu: &mut Cpu<'_>, i: &Inst, holds: u32) -> Flow {
+    let r = &cpu.warp.registers;
+    let mut undefined = r.undefined(i.src[0]) | r.undefined(i.src[1]);
+    let c = match i.aux {
+        0 => 0,
+        _ => {
+            undefined |= r.undefined(i.src[2]);
+            r.pred(cpu.kernel, i.src[2])
+        }
+    };
+    let combine = |x: u32| match i.aux {
+        AND => x & c,
+        OR => x | c,
+        XOR => x ^ c,
+        _ => x,
+    };
+    let mask = cpu.mask;
+    cpu.warp.registers.set_pred(i.dst[0], mask, combine(holds), undefined);
+    if i.dst[1].is_some() {
+        cpu.warp.registers.set_pred(i.dst[1], mask, combine(!holds), undefined);
+    }
+    Flow::Next
+}
+
+macro_rules! test {
+    ($ty:ty, |$a:ident, $b:ident| $e:expr) => {{
+        #[inline(always)]
+        fn body(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+            let holds = test2::<$ty, $ty>(cpu, i, |$a, $b| $e);
+            set(cpu, i, holds)
+        }
+        both!(body)
+    }};
+}
+
+macro_rules! ordered {
+    ($ty:ty, $word:expr) => {
+        match $word {
+            "eq" => test!($ty, |a, b| a == b),
+            "ne" => test!($ty, |a, b| a != b),
+            "lt" | "lo" => test!($ty, |a, b| a < b),
+            "le" | "ls" => test!($ty, |a, b| a <= b),
+            "gt" | "hi" => test!($ty, |a, b| a > b),
+            "ge" | "hs" => test!($ty, |a, b| a >= b),
+            _ => return None,
+        }
+    };
+}
+
+macro_rules! float {
+    ($ty:ty, $word:expr) => {
+        match $word {
+            "eq" => test!($ty, |a, b| a == b),
+            // Ordered: false where either is NaN.
+            "ne" => test!($ty, |a, b| a < b || a > b),
+            "lt" => test!($ty, |a, b| a < b),
+            "le" => test!($ty, |a, b| a <= b),
+            "gt" => test!($ty, |a, b| a > b),
+            "ge" => test!($ty, |a, b| a >= b),
+            // Unordered: true where either is NaN.
+            "equ" => test!($ty, |a, b| !(a < b || a > b)),
+            "neu" => test!($ty, |a, b| a != b),
+            "ltu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a < b),
+            "leu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a <= b),
+            "gtu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a > b),
+            "geu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a >= b),
+            "num" => test!($ty, |a, b| !a.is_nan() && !b.is_nan()),
+            "nan" => test!($ty, |a, b| a.is_nan() || b.is_nan()),
+            _ => return None,
+        }
+    };
+}
+
+fn comparison(word: &str, ty: Type) -> Option<Op> {
+    use Type::{B16, B32, B64, F32, F64, S16, S32, S64, U16, U32, U64};
+    // Bits can be equal or not; only unsigned numbers have the unsigned words.
+    if matches!(ty, B16 | B32 | B64) && !matches!(word, "eq" | "ne")
+        || matches!(ty, S16 | S32 | S64) && matches!(word, "lo" | "ls" | "hi" | "hs")
+    {
+        return None;
+    }
+    Some(match ty {
+        B16 | U16 => ordered!(u16, word),
+        B32 | U32 => ordered!(u32, word),
+        B64 | U64 => ordered!(u64, word),
+        S16 => ordered!(i16, word),
+        S32 => ordered!(i32, word),
+        S64 => ordered!(i64, word),
+        F32 => float!(f32, word),
+        F64 => float!(f64, word),
+        _ => return None,
+    })
+}
+
+/// dst = c ? a : b; as defined as what was chosen, if the predicate is defined.
+#[inline(always)]
+fn select<T: Raw>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let mask = cpu.mask;
+    let [a, b, c] = [i.src[0], i.src[1], i.src[2]];
+    let r = &cpu.warp.registers;
+    let (takes, unknown) = (r.pred(cpu.kernel, c), r.undefined(c));
+    let mut value = *T::row(r, cpu.kernel, b);
+    blend(&mut value, takes, T::row(r, cpu.kernel, a));
+    let undefined = unknown | takes & r.undefined(a) | !takes & r.undefined(b);
+    let bytes: [u8; 32] = match undefined & mask {
+        0 => [0; 32],
+        _ => std::array::from_fn(|l| match (unknown >> l & 1, takes >> l & 1) {
+            (1, _) => 0xff,
+            (_, 1) => r.undefined_bytes(a, l),
+            _ => r.undefined_bytes(b, l),
+        }),
+    };
+    blend(T::row_mut(&mut cpu.warp.registers, i.dst[0]), mask, &value);
+    cpu.warp.registers.set_undefined(i.dst[0], mask, 0);
+    for lane in (0..32).filter(|l| mask >> l & 1 == 1 && bytes[*l] != 0) {
+        cpu.warp.registers.set_undefined_bytes(i.dst[0], lane, bytes[lane]);
+    }
+    Flow::Next
+}
+
+#[inline(always)]
+fn select32(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    select::<u32>(cpu, i)
+}
+
+#[inline(always)]
+fn select64(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    select::<u64>(cpu, i)
+}
+
+/// Decodes this family.
+pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    let mut m = Modifiers::of(i);
+    match (i.opcode.as_str(), i.operands.as_slice()) {
+        ("setp", [dst, a, b, rest @ ..]) => {
+            let Some(word) = m.advance() else { return Err(d.unknown(i)) };
+            let combine = m.take_if(|w| match w {
+                "and" => Some(AND),
+                "or" => Some(OR),
+                "xor" => Some(XOR),
+                _ => None,
+            });
+            let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
+            let op = comparison(word, ty).ok_or_else(|| d.unknown(i))?;
+            d.expect_operands(i, if combine.is_some() { 4 } else { 3 })?;
+            let (p, q) = match dst {
+                Operand::Pair(p, q) => (d.dest(p, Type::Pred)?, d.dest(q, Type::Pred)?),
+                p => (d.dest(p, Type::Pred)?, Slot::NONE),
+            };
+            let (a, b) = (d.source(a, ty)?, d.source(b, ty)?);
+            let c = match rest {
+                [c] => d.source(c, Type::Pred)?,
+                _ => Slot::NONE,
+            };
+            let kind = if matches!(ty, Type::F32) { Kind::Float32 } else { Kind::Integer };
+            d.emit(op, kind, &[p, q], &[a, b, c]).aux = combine.unwrap_or(0);
+        }
+        ("selp", [dst, a, b, c]) => {
+            let Some(ty) = m.ty().filter(|t| m.done() && *t != Type::Pred) else { return Err(d.unknown(i)) };
+            let (dst, a, b) = (d.dest(dst, ty)?, d.source(a, ty)?, d.source(b, ty)?);
+            let c = d.source(c, Type::Pred)?;
+            let op = if class_of(ty) == Class::R64 { both!(select64) } else { both!(select32) };
+            d.emit(op, Kind::Integer, &[dst], &[a, b, c]);
+        }
+        _ => return Err(d.unknown(i)),
+    }
+    Ok(())
+}

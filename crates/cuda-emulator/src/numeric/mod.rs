@@ -1,0 +1,3 @@
+//! Number formats as plain functions: no registers, no lanes.
+
+pub mod e4m3;
