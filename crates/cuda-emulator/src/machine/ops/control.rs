@@ -2,7 +2,7 @@
 
 use crate::code::{Class, DecodeError, Decoder, Edges, FUNCTION_WINDOW, Inst, Kind, Slot};
 use crate::machine::lanes::both;
-use crate::machine::ops::Modifiers;
+use crate::machine::ops::{Modifiers, host_call};
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -223,7 +223,7 @@ fn decode_call(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> 
         d.emit(both!(call_indirect), Kind::Control, &[], &[address]).list = list;
         return Ok(());
     }
-    Err(d.error(format!("`{name}` has no body here, and the emulator does not provide it")))
+    host_call::decode(d, name, list)
 }
 
 /// `ret`, also where a body ends without one.

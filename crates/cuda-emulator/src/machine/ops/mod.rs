@@ -9,10 +9,12 @@ pub mod compare;
 pub mod control;
 pub mod convert;
 pub mod float;
+pub mod host_call;
 pub mod integer;
 pub mod memory;
 pub mod moves;
 pub mod predicate;
+pub mod printf;
 pub mod special;
 pub mod warp;
 
