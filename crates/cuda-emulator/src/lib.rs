@@ -3,6 +3,7 @@
 pub mod code;
 pub mod counters;
 mod driver;
+pub mod fatbin;
 pub mod machine;
 pub mod memory;
 pub mod numeric;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::settings::Settings;
 use super::status::{Outcome, Status, refuse};
+use crate::fatbin::{self, FatbinError};
 
 /// What ptxas made of a kernel, where the image says so.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,14 @@ const FATBIN_MAGIC: u32 = 0xBA55_ED50;
 const ELF_MAGIC: u32 = u32::from_le_bytes(*b"\x7FELF");
 
 const ONLY_MACHINE_CODE: &str = "the image is machine code without PTX: let nvcc embed PTX as well";
+
+/// The compute capability of every emulated device.
+const CAPABILITY: (u32, u32) = (9, 0);
+
+fn ptx_for(bytes: &[u8], capability: (u32, u32)) -> Result<String, FatbinError> {
+    let images = fatbin::images(bytes)?;
+    fatbin::select(&images, capability)?.ptx()
+}
 
 impl Image {
     /// Reads what an API call points at.
@@ -88,9 +97,13 @@ impl Image {
         }
     }
 
-    /// The PTX in a fatbin.
-    fn from_fatbin(_bytes: &[u8]) -> Outcome<Self> {
-        refuse(Status::NoBinaryForGpu, ONLY_MACHINE_CODE)
+    /// The PTX that a GPU of this capability would get from a fatbin.
+    fn from_fatbin(bytes: &[u8]) -> Outcome<Self> {
+        match ptx_for(bytes, CAPABILITY) {
+            Ok(ptx) => Ok(Image { ptx, resources: HashMap::new() }),
+            Err(error @ FatbinError::OnlyMachineCode) => refuse(Status::NoBinaryForGpu, error.to_string()),
+            Err(error) => refuse(Status::InvalidImage, error.to_string()),
+        }
     }
 
     fn from_text(bytes: &[u8]) -> Outcome<Self> {
