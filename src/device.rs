@@ -1,18 +1,27 @@
 //! Getting at the GPU.
 
-use std::{ffi::c_void, sync::Arc};
+use std::{
+    ffi::c_void,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    module::{Family, Module},
+};
 
 /// A GPU that the kernels can run on. Cheap to clone.
 ///
-/// Kernels are loaded into its context once, when the first plan that needs them is made.
+/// Kernels are loaded into its context once, when the first plan that needs them is made. They stay there as long as
+/// there is a `Device`, a plan or a captured graph of this context.
 #[derive(Debug, Clone)]
 pub struct Device {
     context: Arc<CudaContext>,
     capability: (u32, u32),
+    /// The families loaded so far.
+    modules: Arc<Mutex<Vec<Arc<Module>>>>,
 }
 
 impl Device {
@@ -40,7 +49,7 @@ impl Device {
         let (major, minor) = context.compute_capability()?;
         let capability = (major.unsigned_abs(), minor.unsigned_abs());
         check_capability(capability)?;
-        Ok(Self { context: context.clone(), capability })
+        Ok(Self { context: context.clone(), capability, modules: Arc::default() })
     }
 
     /// The context that everything runs in; streams and memory come from it.
@@ -51,6 +60,17 @@ impl Device {
     /// The compute capability, major and minor.
     pub fn capability(&self) -> (u32, u32) {
         self.capability
+    }
+
+    /// A family of kernels in this context, loaded on first use.
+    pub(crate) fn module(&self, family: &Family) -> Result<Arc<Module>> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = modules.iter().find(|module| module.is(family)) {
+            return Ok(module.clone());
+        }
+        let module = Module::get(&self.context, family)?;
+        modules.push(module.clone());
+        Ok(module)
     }
 
     /// A stream that belongs to someone else, such as an engine with its own CUDA bindings, as one that plans run on.

@@ -181,7 +181,7 @@ impl<B: GraphBuffers> CapturedGraph<B> {
     /// Captures what `record` queues into a graph that will run on `stream`.
     ///
     /// `stream` must not be the default stream, which CUDA cannot capture. `record` gets views of the buffers; it
-    /// runs once, and nothing runs on the device yet.
+    /// runs once, and nothing runs on the device yet. Make the plans before: kernels cannot be loaded in a capture.
     ///
     /// # Errors
     ///

@@ -7,13 +7,19 @@ use std::{
 
 use cudarc::driver::{CudaContext, result, sys};
 
-use crate::{Device, Error, Result, queue::Launch};
+use crate::{Error, Result, queue::Launch};
 
 /// A family of kernels: one fatbin.
 pub(crate) struct Family {
     pub name: &'static str,
     /// `None` when built without nvcc.
     pub fatbin: Option<&'static [u8]>,
+}
+
+impl Family {
+    fn image(&self) -> Result<&'static [u8]> {
+        self.fatbin.ok_or(Error::KernelsMissing { family: self.name })
+    }
 }
 
 /// A family loaded into a context.
@@ -29,30 +35,34 @@ unsafe impl Send for Module {}
 // SAFETY: as above.
 unsafe impl Sync for Module {}
 
-/// What is loaded, so that no context loads a family twice. An entry dies with its last plan or graph.
+/// What is loaded, so that two [`Device`](crate::Device)s of one context share it. An entry dies with its last user.
 static LOADED: Mutex<Vec<Weak<Module>>> = Mutex::new(Vec::new());
 
 impl Module {
-    /// The family in the device's context; loads it where that has not happened yet.
-    pub fn get(device: &Device, family: &Family) -> Result<Arc<Self>> {
-        let context = device.context();
+    /// The family in this context; loads it where that has not happened yet.
+    pub fn get(context: &Arc<CudaContext>, family: &Family) -> Result<Arc<Self>> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|module| module.strong_count() > 0);
         let found = loaded
             .iter()
             .filter_map(Weak::upgrade)
-            .find(|module| module.family == family.name && module.context.cu_ctx() == context.cu_ctx());
+            .find(|module| module.is(family) && module.context.cu_ctx() == context.cu_ctx());
         if let Some(module) = found {
             return Ok(module);
         }
 
-        let fatbin = family.fatbin.ok_or(Error::KernelsMissing { family: family.name })?;
+        let fatbin = family.image()?;
         context.bind_to_thread()?;
         // SAFETY: a whole fatbin, aligned, as nvcc wrote it; it says its own length.
         let module = unsafe { result::module::load_data(fatbin.as_ptr().cast()) }?;
         let module = Arc::new(Self { family: family.name, module, context: context.clone() });
         loaded.push(Arc::downgrade(&module));
         Ok(module)
+    }
+
+    /// Whether it is this family.
+    pub fn is(&self, family: &Family) -> bool {
+        self.family == family.name
     }
 
     /// Looks up a kernel.
@@ -111,5 +121,18 @@ impl Kernel {
         }
         on.keep(&self.module);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_nvcc_kernels_are_missing() {
+        let missing = Family { name: "fp8", fatbin: None };
+        assert_eq!(missing.image(), Err(Error::KernelsMissing { family: "fp8" }));
+        let there = Family { name: "fp8", fatbin: Some(b"fatbin") };
+        assert_eq!(there.image(), Ok(b"fatbin".as_slice()));
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Device, Element, Error, MatrixView, MatrixViewMut, Queue, Result, abi,
     memory::{MAX_SIZE, check_equal, check_size},
-    module::{Kernel, Module},
+    module::Kernel,
 };
 
 /// Computes `D[m, n] = A[m, k] B[n, k]^T`, optionally `+ C[m, n]`, for one shape; D is bf16 or f32, C is f32.
@@ -60,7 +60,7 @@ impl<D: Element> GemmPlan<D> {
         let blocks = u32::try_from(value).ok().filter(|_| value <= MAX_SIZE);
         let blocks = blocks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
 
-        let module = Module::get(device, &FAMILY)?;
+        let module = device.module(&FAMILY)?;
         let kernel = module.kernel(&format!("{}_{}", variant.name(), D::NAME))?;
         Ok(Self { device: device.clone(), shape, variant, blocks, kernel, output: PhantomData })
     }

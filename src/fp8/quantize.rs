@@ -6,7 +6,7 @@ use super::{FAMILY, layout::ScaleLayout, tensor::Fp8ViewMut};
 use crate::{
     Device, Element, Error, MatrixView, Queue, Result, abi,
     memory::{MAX_SIZE, check_equal, check_size},
-    module::{Kernel, Module},
+    module::Kernel,
 };
 
 /// What scales are made of.
@@ -70,7 +70,7 @@ impl<L: ScaleLayout> QuantizePlan<L> {
         let blocks = u32::try_from(value).ok().filter(|_| value <= MAX_SIZE);
         let blocks = blocks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
 
-        let module = Module::get(device, &FAMILY)?;
+        let module = device.module(&FAMILY)?;
         let kernel = |element| module.kernel(&format!("{}_{element}", L::QUANTIZE_KERNEL));
         Ok(Self {
             device: device.clone(),
