@@ -266,7 +266,7 @@ fn compressed<'a>(image: Image<'a>, header: &[u8], flags: u64) -> Result<Image<'
 
 /// What ptxas was told; none if the header has no room for it.
 fn options(header: &[u8]) -> Result<&str, FatbinError> {
-    const WHAT: &str = "an entry's options";
+    const WHAT: &str = "an entry's list of options";
     let at = u32_at(header, 20, WHAT)? as usize;
     if at == 0 {
         return Ok("");
