@@ -4,6 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::code::Kind;
 
+/// A launch that ended well, and what it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastLaunch {
+    /// The kernel's name.
+    pub kernel: String,
+    /// What it did.
+    pub counters: Counters,
+}
+
 /// Counts of one launch, summed over all blocks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {

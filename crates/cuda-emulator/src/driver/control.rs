@@ -8,22 +8,12 @@ use serde::Serialize;
 
 use super::status::{Outcome, Status};
 use super::{Driver, guard};
-use crate::counters::Counters;
+use crate::CONTROL_VERSION;
 use crate::memory::MemoryError;
 use crate::verdict::{Access, Finding, Place, Verdict};
 
 /// Takes `len` bytes of JSON; the bytes are gone when it returns.
 pub type Sink = extern "C" fn(user: *mut c_void, json: *const u8, len: usize);
-
-/// The version of these exports.
-pub const VERSION: c_uint = 1;
-
-/// The last launch, as JSON has it.
-#[derive(Serialize)]
-struct LastLaunch<'a> {
-    kernel: &'a str,
-    counters: &'a Counters,
-}
 
 fn send(sink: Sink, user: *mut c_void, value: &impl Serialize) -> Outcome {
     match serde_json::to_vec(value) {
@@ -47,7 +37,7 @@ impl Driver {
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub extern "C" fn cudaEmulatorVersion() -> c_uint {
-    VERSION
+    CONTROL_VERSION
 }
 
 /// Gives all findings so far, as a JSON array, and forgets them if `take` is not 0.
@@ -127,7 +117,6 @@ pub extern "C" fn cudaEmulatorReset() -> Status {
 pub extern "C" fn cudaEmulatorLastLaunch(sink: Sink, user: *mut c_void) -> Status {
     guard("cudaEmulatorLastLaunch", || {
         let last = Driver::initialise()?.settle().last_launch.clone();
-        let last = last.as_ref().map(|(kernel, counters)| LastLaunch { kernel, counters });
         send(sink, user, &last)
     })
 }

@@ -16,6 +16,7 @@ use super::queue::Ticket;
 use super::state::{Handle, Recorded, State};
 use super::status::{Outcome, Status, refuse};
 use super::{Driver, IN_HOST_FUNCTION};
+use crate::counters::LastLaunch;
 use crate::machine::{self, Launch};
 use crate::memory::MemoryError;
 use crate::verdict::{Access, Finding, Place, Verdict};
@@ -133,7 +134,9 @@ fn launch<'a>(
     let outcome = catch_unwind(AssertUnwindSafe(|| machine::run(&launch)));
     let mut state = driver.lock();
     match outcome {
-        Ok(Ok(counters)) => state.last_launch = Some((work.kernel.name.clone(), counters)),
+        Ok(Ok(counters)) => {
+            state.last_launch = Some(LastLaunch { kernel: work.kernel.name.clone(), counters })
+        }
         Ok(Err(finding)) => {
             let status = status_of(&finding.verdict);
             state.report(*finding);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::arguments::Out;
 use super::device::{REGISTERS_PER_SM, SHARED_PER_BLOCK, SHARED_PER_BLOCK_OPTIN, THREADS_PER_BLOCK};
 use super::export;
-use super::image::Resources;
 use super::state::{Handle, State};
 use super::status::{Outcome, Status, refuse, require};
 use crate::code::Kernel;
+use crate::fatbin::Resources;
 
 /// A kernel of a loaded module.
 pub struct Function {
@@ -35,13 +35,13 @@ impl Function {
         let [narrow, wide, _] = kernel.rows;
         let most = REGISTERS_PER_SM / kernel.max_threads.unwrap_or(THREADS_PER_BLOCK).max(1);
         let estimate = (narrow + 2 * wide + 8).clamp(16, 255).min(most as usize & !7) as u32;
-        let known = known.unwrap_or(Resources { registers: estimate, local_bytes: kernel.local_bytes });
+        let known = known.unwrap_or(Resources { registers: estimate, stack: kernel.local_bytes });
         Function {
             context,
             module,
             name: CString::new(kernel.name.as_str()).unwrap_or_default(),
             registers: known.registers,
-            local_bytes: known.local_bytes,
+            local_bytes: known.stack,
             max_dynamic_shared: SHARED_PER_BLOCK.saturating_sub(kernel.static_shared),
             large_clusters: false,
             carveout: -1,

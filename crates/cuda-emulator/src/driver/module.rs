@@ -6,11 +6,12 @@ use std::path::Path;
 
 use super::arguments::{In, Out, Text};
 use super::function::Function;
-use super::image::{Image, Resources};
+use super::image::Image;
 use super::state::{Handle, State};
 use super::status::{Failure, Outcome, Status, refuse};
 use super::{Driver, export};
 use crate::code::{Program, size_of};
+use crate::fatbin::Resources;
 use crate::memory::RegionKind;
 use crate::ptx::ast::Space;
 

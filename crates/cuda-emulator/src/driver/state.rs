@@ -12,7 +12,7 @@ use super::module::Module;
 use super::queue::{Kind, Stream, Ticket};
 use super::settings::Settings;
 use super::status::{Failure, Outcome, Status, refuse};
-use crate::counters::Counters;
+use crate::counters::LastLaunch;
 use crate::memory::DeviceMemory;
 use crate::verdict::Finding;
 
@@ -165,8 +165,8 @@ pub struct State {
     pub device_pools: Vec<[Handle; 2]>,
     /// What has been found wrong, until somebody takes it.
     pub findings: Vec<Finding>,
-    /// The last launch that ended well: its kernel, and what it did.
-    pub last_launch: Option<(String, Counters)>,
+    /// The last launch that ended well.
+    pub last_launch: Option<LastLaunch>,
     pub seed: u64,
     pub eager: bool,
 }
