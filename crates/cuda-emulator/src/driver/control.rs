@@ -3,9 +3,11 @@
 //! to a function that the caller gives.
 
 use std::ffi::{c_int, c_uint, c_void};
+use std::sync::MutexGuard;
 
 use serde::Serialize;
 
+use super::state::State;
 use super::status::{Outcome, Status};
 use super::{Driver, guard};
 use crate::CONTROL_VERSION;
@@ -24,11 +26,14 @@ fn send(sink: Sink, user: *mut c_void, value: &impl Serialize) -> Outcome {
 }
 
 impl Driver {
-    /// Waits until every device has done all that it was asked for.
-    fn settle(&self) -> std::sync::MutexGuard<'_, super::State> {
+    /// Waits until all work has been done of the current context, or of every
+    /// one where none is current.
+    fn settle(&self) -> MutexGuard<'_, State> {
         let state = self.lock();
-        let devices = state.primaries.len();
-        let pending: Vec<_> = (0..devices).flat_map(|device| state.last_of_device(device)).collect();
+        let pending = match state.current() {
+            Ok(context) => state.last_of_context(context),
+            Err(_) => (0..state.primaries.len()).flat_map(|device| state.last_of_device(device)).collect(),
+        };
         self.wait(state, pending)
     }
 }
@@ -66,8 +71,8 @@ pub extern "C" fn cudaEmulatorSetSeed(seed: u64) -> Status {
     })
 }
 
-/// Waits for all work, and gives the finding, as JSON, if a byte of the range
-/// was never written or is not in an allocation.
+/// Waits for the current context's work, and gives the finding, as JSON, if a
+/// byte of the range was never written or is not in an allocation.
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub extern "C" fn cudaEmulatorRequireDefined(
@@ -104,19 +109,21 @@ pub extern "C" fn cudaEmulatorReset() -> Status {
     guard("cudaEmulatorReset", || {
         let mut state = Driver::initialise()?.settle();
         state.findings.clear();
-        state.last_launch = None;
         state.contexts.iter_mut().for_each(|(_, context)| context.error = None);
         Ok(())
     })
 }
 
-/// Waits for all work, and gives the last launch's kernel and counters as
-/// JSON, `null` if there was none.
+/// Waits for the current context's work, and gives its last launch's kernel and
+/// counters as JSON, `null` if there was none.
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub extern "C" fn cudaEmulatorLastLaunch(sink: Sink, user: *mut c_void) -> Status {
     guard("cudaEmulatorLastLaunch", || {
-        let last = Driver::initialise()?.settle().last_launch.clone();
+        let state = Driver::initialise()?.settle();
+        let last = state.current().and_then(|context| Ok(state.context(context)?.last_launch.clone()));
+        drop(state);
+        let last = last.ok().flatten();
         send(sink, user, &last)
     })
 }
@@ -132,6 +139,7 @@ pub unsafe extern "C" fn cudaEmulatorRead(address: u64, to: *mut u8, bytes: u64)
     guard("cudaEmulatorRead", || {
         let state = Driver::initialise()?.settle();
         // SAFETY: by contract.
-        Ok(unsafe { state.memory.read(address, to, bytes)? })
+        unsafe { state.memory.read(address, to, bytes)? };
+        Ok(())
     })
 }

@@ -135,7 +135,10 @@ fn launch<'a>(
     let mut state = driver.lock();
     match outcome {
         Ok(Ok(counters)) => {
-            state.last_launch = Some(LastLaunch { kernel: work.kernel.name.clone(), counters })
+            if let Ok(context) = state.context_mut(context) {
+                let kernel = work.kernel.name.clone();
+                context.last_launch = Some(LastLaunch { kernel, counters });
+            }
         }
         Ok(Err(finding)) => {
             let status = status_of(&finding.verdict);

@@ -34,7 +34,8 @@ impl Driver {
             return Ok(());
         }
         let size = fill.size as u64;
-        let aligned = fill.address % size == 0 && (fill.rows == 1 || fill.pitch % size == 0);
+        let aligned =
+            fill.address.is_multiple_of(size) && (fill.rows == 1 || fill.pitch.is_multiple_of(size));
         require(aligned, Status::InvalidValue, || {
             format!(
                 "{:#x} with pitch {} is not aligned to elements of {size} bytes",

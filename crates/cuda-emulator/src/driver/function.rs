@@ -57,6 +57,11 @@ impl Function {
         self.kernel.max_threads.unwrap_or(THREADS_PER_BLOCK).min(by_registers)
     }
 
+    /// Where dynamic shared memory starts: after the static, aligned.
+    pub fn before_dynamic_shared(&self) -> u32 {
+        self.kernel.shared_bytes(1) - 1
+    }
+
     /// The value of a `CUfunction_attribute`.
     fn attribute(&self, number: c_uint) -> Outcome<c_int> {
         let cluster = |axis: usize| self.kernel.cluster.map_or(0, |extents| extents[axis]);
@@ -82,7 +87,7 @@ impl Function {
     fn set_attribute(&mut self, number: c_uint, value: c_int) -> Outcome {
         match number {
             8 => {
-                let most = SHARED_PER_BLOCK_OPTIN.saturating_sub(self.kernel.static_shared);
+                let most = SHARED_PER_BLOCK_OPTIN.saturating_sub(self.before_dynamic_shared());
                 let wanted = u32::try_from(value).unwrap_or(u32::MAX);
                 require(wanted <= most, Status::InvalidValue, || {
                     format!("{value} bytes of dynamic shared memory, where {most} are left of a block's")

@@ -41,7 +41,7 @@ impl State {
 }
 
 impl Driver {
-    /// Frees an allocation once all work of its device has ended.
+    /// Frees an allocation once all work of its context has ended.
     pub fn free(&'static self, address: u64, allowed: impl Fn(How) -> bool) -> Outcome {
         let mut state = self.lock();
         let context = state.current()?;
@@ -50,8 +50,7 @@ impl Driver {
         require(allowed(found.how), Status::InvalidValue, || {
             format!("{address:#x} was allocated by another kind of call")
         })?;
-        let device = state.context(found.context)?.device;
-        let pending = state.last_of_device(device);
+        let pending = state.last_of_context(found.context);
         let mut state = self.wait(state, pending);
         // Another thread may have freed it while this one waited.
         state.allocation(address)?;

@@ -121,7 +121,7 @@ export! {
         require(possible, Status::InvalidValue, || format!("{blocks} blocks of {block} threads do not fit"))?;
         let share = SHARED_PER_SM / blocks / SHARED_UNIT * SHARED_UNIT - SHARED_RESERVED;
         let share = share.min(SHARED_PER_BLOCK_OPTIN);
-        bytes.set(share.saturating_sub(function.kernel.static_shared) as usize)
+        bytes.set(share.saturating_sub(function.before_dynamic_shared()) as usize)
     }
 
     |driver| fn cuOccupancyMaxPotentialBlockSize(

@@ -84,6 +84,8 @@ pub struct Context {
     pub legacy: Handle,
     /// The default streams of threads that use one of their own.
     pub per_thread: HashMap<ThreadId, Handle>,
+    /// The last launch that ended well.
+    pub last_launch: Option<LastLaunch>,
     /// Contexts whose memory this one may use.
     pub peers: BTreeSet<Handle>,
 }
@@ -165,8 +167,6 @@ pub struct State {
     pub device_pools: Vec<[Handle; 2]>,
     /// What has been found wrong, until somebody takes it.
     pub findings: Vec<Finding>,
-    /// The last launch that ended well.
-    pub last_launch: Option<LastLaunch>,
     pub seed: u64,
     pub eager: bool,
 }
@@ -196,7 +196,6 @@ impl State {
             pools,
             device_pools,
             findings: Vec::new(),
-            last_launch: None,
             seed: settings.seed,
             eager: settings.eager,
         })
@@ -231,6 +230,7 @@ impl State {
             limits: HashMap::new(),
             legacy: 0,
             per_thread: HashMap::new(),
+            last_launch: None,
             peers: BTreeSet::new(),
         });
         let legacy = self.streams.insert(Stream::new(context, device, Kind::Legacy, 0));

@@ -92,8 +92,8 @@ pub fn set_seed(seed: u64) {
 }
 
 /// Declares `bytes` bytes at the device address `address` to be output: waits
-/// for all work, and fails if one of them was never written. A real driver
-/// cannot tell, and is believed.
+/// for the current context's work, and fails if one of them was never written.
+/// A real driver cannot tell, and is believed.
 pub fn require_defined(address: u64, bytes: u64) -> Result<(), Box<Finding>> {
     let found = ask(|library, sink, user| (library.require_defined)(address, bytes, sink, user));
     found.map_or(Ok(()), |finding| Err(Box::new(finding)))
@@ -106,8 +106,8 @@ pub fn reset() {
     }
 }
 
-/// The last launch that ended well: its kernel, and what it did. Waits for all
-/// work first.
+/// The last launch of the current context that ended well: its kernel, and what
+/// it did. Waits for the context's work first.
 pub fn last_launch() -> Option<LastLaunch> {
     ask::<Option<LastLaunch>>(|library, sink, user| (library.last_launch)(sink, user)).flatten()
 }

@@ -170,6 +170,8 @@ pub(super) struct HostPages {
 
 // SAFETY: as for `Arena`.
 unsafe impl Send for HostPages {}
+// SAFETY: as above.
+unsafe impl Sync for HostPages {}
 
 impl HostPages {
     /// At least `len` bytes of zeroes.

@@ -14,10 +14,9 @@ use crate::verdict::Nearest;
 enum Backing {
     /// The arena, on account of this device.
     Arena { device: usize },
-    /// Pinned or managed: data and shadow, both ours.
-    Host { _data: HostPages, _shadow: HostPages },
-    /// Registered: the data is the program's.
-    Registered { _shadow: HostPages },
+    /// Pinned or managed, data and shadow; registered, the shadow alone. Maps
+    /// share the pages, so that a launch that still runs finds them.
+    Host { pages: Arc<[HostPages]> },
 }
 
 #[derive(Debug)]
@@ -87,7 +86,7 @@ impl DeviceMemory {
         self.freed().forget(base, base + len);
         self.insert(Allocation {
             region: Region { base, len, data: data.data(), shadow: shadow.data(), kind },
-            backing: Backing::Host { _data: data, _shadow: shadow },
+            backing: Backing::Host { pages: [data, shadow].into() },
         });
         Ok(base)
     }
@@ -107,7 +106,7 @@ impl DeviceMemory {
         self.freed().forget(base, end);
         self.insert(Allocation {
             region: Region { base, len, data, shadow: shadow.data(), kind: RegionKind::Pinned },
-            backing: Backing::Registered { _shadow: shadow },
+            backing: Backing::Host { pages: [shadow].into() },
         });
         Ok(())
     }
@@ -152,12 +151,16 @@ impl DeviceMemory {
         if let Some(map) = &self.maps[device] {
             return map.clone();
         }
-        let seen = |a: &&Allocation| match a.backing {
-            Backing::Arena { device: owner } => self.peers[device].contains(&owner),
-            _ => true,
-        };
-        let regions = self.live.values().filter(seen).map(|a| a.region).collect();
-        let map = Arc::new(AddressMap::new(regions, self.freed.clone()));
+        let (mut regions, mut kept) = (Vec::new(), Vec::new());
+        for allocation in self.live.values() {
+            match &allocation.backing {
+                Backing::Arena { device: owner } if !self.peers[device].contains(owner) => continue,
+                Backing::Arena { .. } => {}
+                Backing::Host { pages } => kept.push(pages.clone()),
+            }
+            regions.push(allocation.region);
+        }
+        let map = Arc::new(AddressMap::new(regions, kept, self.freed.clone()));
         self.maps[device] = Some(map.clone());
         map
     }
@@ -189,7 +192,7 @@ impl DeviceMemory {
     /// What a range lies nearest to, on any device.
     pub fn explain(&self, address: u64, size: u64) -> Nearest {
         let regions = self.live.values().map(|a| a.region).collect();
-        AddressMap::new(regions, self.freed.clone()).explain(address, size)
+        AddressMap::new(regions, Vec::new(), self.freed.clone()).explain(address, size)
     }
 
     /// The region around a range, with the range's offset in it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::arena::HostPages;
 use crate::verdict::Nearest;
 
 /// What kind of memory a region is.
@@ -79,15 +80,17 @@ impl Freed {
 #[derive(Debug, Default)]
 pub struct AddressMap {
     live: Vec<Region>,
+    /// Host memory among them, which must not go while the map is in use.
+    _kept: Vec<Arc<[HostPages]>>,
     /// Shared with the owner of the memory; taken only to explain a fault.
     freed: Arc<Mutex<Freed>>,
 }
 
 impl AddressMap {
     /// A map of `live` regions, which are sorted by base and do not overlap.
-    pub(super) fn new(live: Vec<Region>, freed: Arc<Mutex<Freed>>) -> Self {
+    pub(super) fn new(live: Vec<Region>, kept: Vec<Arc<[HostPages]>>, freed: Arc<Mutex<Freed>>) -> Self {
         debug_assert!(live.is_sorted_by_key(|region| region.base));
-        AddressMap { live, freed }
+        AddressMap { live, _kept: kept, freed }
     }
 
     /// The region that holds the byte at `address`.

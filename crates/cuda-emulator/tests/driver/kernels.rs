@@ -135,7 +135,8 @@ fn a_kernel_runs() {
     let expected: Vec<u32> = values.iter().map(|&v| if v < 900 { 3 * v } else { v }).collect();
     assert_eq!(download(data, 4000), words(&expected));
     let last = cuda_emulator::last_launch().unwrap();
-    assert!(last.counters.total() > 0);
+    assert_eq!((last.kernel.as_str(), last.counters.blocks), ("scale", 8));
+    assert!(last.counters.total() > 8 * 4 * 10);
 }
 
 #[test]
@@ -149,9 +150,9 @@ fn arguments_may_come_in_a_buffer() {
     buffer[12..].copy_from_slice(&100u32.to_ne_bytes());
     let run = |mut size: usize| {
         let mut extra: [*mut c_void; 5] = [
-            1 as *mut c_void,
+            ptr::without_provenance_mut(1),
             buffer.as_ptr().cast_mut().cast(),
-            2 as *mut c_void,
+            ptr::without_provenance_mut(2),
             (&raw mut size).cast(),
             ptr::null_mut(),
         ];
