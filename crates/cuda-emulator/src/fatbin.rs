@@ -21,7 +21,7 @@ mod select;
 pub use elf::{Resources, resources};
 pub use error::FatbinError;
 pub use pointer::bytes_at;
-pub use select::select;
+pub use select::{machine_code, select};
 
 use std::borrow::Cow;
 use std::fmt;

@@ -4,7 +4,7 @@
 use std::ffi::c_void;
 
 use cuda_emulator::fatbin::{
-    FatbinError, Image, Kind, Resources, Scope, Target, bytes_at, images, resources, select,
+    FatbinError, Image, Kind, Resources, Scope, Target, bytes_at, images, machine_code, resources, select,
 };
 use proptest::prelude::*;
 
@@ -44,7 +44,9 @@ fn machine_code_tells_registers_and_stack() {
     let images = images(WITH_ELF).unwrap();
     let kinds: Vec<Kind> = images.iter().map(|image| image.kind).collect();
     assert_eq!(kinds, [Kind::Elf, Kind::Ptx]);
-    let found = resources(&images[0].contents().unwrap()).unwrap();
+    assert!(machine_code(&images, (9, 1)).is_none(), "sm_90a is for 9.0 alone");
+    let code = machine_code(&images, (9, 0)).unwrap();
+    let found = resources(&code.contents().unwrap()).unwrap();
     // `cuobjdump -res-usage` says so.
     assert_eq!(found["scale"], Resources { registers: 8, stack: 0 });
     assert_eq!(found["shuffle"], Resources { registers: 10, stack: 256 });

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::settings::Settings;
 use super::status::{Failure, Outcome, Status, refuse};
-use crate::fatbin::{self, FatbinError, Kind, Resources};
+use crate::fatbin::{self, FatbinError, Resources};
 
 /// The compute capability of every emulated device.
 const CAPABILITY: (u32, u32) = (9, 0);
@@ -50,13 +50,12 @@ impl Image {
         }
     }
 
-    /// The PTX that a GPU of this capability would get.
+    /// The PTX that a GPU of this capability would get, and what the machine
+    /// code that it would run instead says of the kernels.
     fn from_bytes(bytes: &[u8]) -> Outcome<Self> {
         let images = fatbin::images(bytes)?;
         let ptx = fatbin::select(&images, CAPABILITY)?.ptx()?;
-        let code =
-            images.iter().find(|image| image.kind == Kind::Elf && image.target.capability == CAPABILITY);
-        let resources = match code {
+        let resources = match fatbin::machine_code(&images, CAPABILITY) {
             Some(code) => fatbin::resources(&code.contents()?)?,
             None => HashMap::new(),
         };

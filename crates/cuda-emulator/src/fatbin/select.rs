@@ -1,4 +1,4 @@
-//! Which image runs on a device.
+//! Which images run on a device.
 
 use super::{FatbinError, Image, Kind, Scope, Target};
 
@@ -22,4 +22,14 @@ pub fn select<'a, 'b>(images: &'a [Image<'b>], capability: (u32, u32)) -> Result
         let images = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
         FatbinError::NoneFits { capability, images }
     })
+}
+
+/// The machine code that the driver would take for a device of `capability`
+/// before any PTX: within a major version it runs on later minor ones too.
+pub fn machine_code<'a, 'b>(images: &'a [Image<'b>], capability: (u32, u32)) -> Option<&'a Image<'b>> {
+    let fits = images.iter().filter(|image| {
+        let same_major = image.target.capability.0 == capability.0;
+        image.kind == Kind::Elf && same_major && image.target.runs_on(capability)
+    });
+    fits.max_by_key(|image| image.target)
 }
