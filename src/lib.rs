@@ -10,7 +10,7 @@
 //! | where a plan's work goes | [`Queue`]: a `CudaStream`, or a [`Capture`] |
 //! | a CUDA graph that owns its buffers | [`CapturedGraph`] |
 //! | what was wrong with a call | [`Error`] |
-//! | the same on the CPU, to test against | [`reference`] |
+//! | the same on the CPU, to test against | [`mod@reference`] |
 //!
 //! # What running a plan does
 //!

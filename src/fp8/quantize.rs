@@ -28,7 +28,7 @@ impl ScaleFormat {
     }
 }
 
-/// Quantises matrices `[rows, columns]` to FP8 with scales in layout `L`: activations to an
+/// Quantises matrices `[rows, columns]` of `T`, bf16 or f32, to FP8 with scales in layout `L`: activations to an
 /// [`Fp8Matrix`](super::Fp8Matrix), weights to an [`Fp8Weight`](super::Fp8Weight).
 ///
 /// For each group of elements that share a scale (1x128, or 128x128, or what is left of that at an edge):
@@ -46,18 +46,17 @@ impl ScaleFormat {
 /// The groups are those of the DeepSeek-V3 technical report (section 3.3.2); dividing by the scale is what the
 /// inference code published with the model does.
 #[derive(Debug)]
-pub struct QuantizePlan<L> {
+pub struct QuantizePlan<T, L> {
     device: Device,
     rows: usize,
     columns: usize,
     format: ScaleFormat,
     blocks: u32,
-    from_bf16: Kernel,
-    from_f32: Kernel,
-    layout: PhantomData<fn() -> L>,
+    kernel: Kernel,
+    types: PhantomData<fn(T) -> L>,
 }
 
-impl<L: ScaleLayout> QuantizePlan<L> {
+impl<T: Element, L: ScaleLayout> QuantizePlan<T, L> {
     /// A plan for matrices of this shape.
     ///
     /// # Errors
@@ -71,17 +70,8 @@ impl<L: ScaleLayout> QuantizePlan<L> {
         let blocks = blocks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
 
         let module = device.module(&FAMILY)?;
-        let kernel = |element| module.kernel(&format!("{}_{element}", L::QUANTIZE_KERNEL));
-        Ok(Self {
-            device: device.clone(),
-            rows,
-            columns,
-            format,
-            blocks,
-            from_bf16: kernel("bf16")?,
-            from_f32: kernel("f32")?,
-            layout: PhantomData,
-        })
+        let kernel = module.kernel(&format!("{}_{}", L::QUANTIZE_KERNEL, T::NAME))?;
+        Ok(Self { device: device.clone(), rows, columns, format, blocks, kernel, types: PhantomData })
     }
 
     /// Queues `q = x` on a stream, or into a capture. Both are `[rows, columns]`.
@@ -90,7 +80,7 @@ impl<L: ScaleLayout> QuantizePlan<L> {
     ///
     /// [`Error::Shape`], [`Error::Misaligned`], [`Error::ContextMismatch`], [`Error::StreamCapturing`],
     /// [`Error::NotInGraph`], or the driver's.
-    pub fn run<'q, 'x, 'y, T: Element>(
+    pub fn run<'q, 'x, 'y>(
         &mut self,
         queue: impl Into<Queue<'q>>,
         x: impl Into<MatrixView<'x, T>>,
@@ -121,9 +111,8 @@ impl<L: ScaleLayout> QuantizePlan<L> {
             columns: self.columns as u32,
             scale_format: self.format.code(),
         };
-        let kernel = if T::NAME == "bf16" { &self.from_bf16 } else { &self.from_f32 };
         // SAFETY: the kernel takes these arguments. It touches the elements of the shapes, which views hold, and
         // which the addresses above keep in use until it is queued.
-        unsafe { kernel.launch(&launch, self.blocks, abi::FP8_QUANTIZE_THREADS, &args) }
+        unsafe { self.kernel.launch(&launch, self.blocks, abi::FP8_QUANTIZE_THREADS, &args) }
     }
 }

@@ -1,0 +1,426 @@
+//! Every element of the device's GEMM against f64, with `S = |A||B| + |C|`: f32 within `2e-6 S + 1e-37`, bf16 within
+//! `2^-8 |D|` more.
+
+#[path = "common/device.rs"]
+mod device;
+#[path = "common/planted.rs"]
+mod planted;
+
+use deepkern::{
+    CapturedGraph, Device, Element, Error, MatrixView, MatrixViewMut,
+    fp8::{
+        BLOCK, Block128, F8E4M3, Fp8Matrix, Fp8View, Fp8Weight, GemmPlan, GemmShape, GemmVariant,
+        QuantizePlan, ScaleFormat, ScaleLayout, Vec128,
+    },
+    reference::{self, Exact, Quantized},
+};
+use half::bf16;
+use planted::{Bits, Place, Planted, bits};
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
+
+/// An element type of D with the accuracy that it can have.
+trait Output: Element + Bits + Into<f64> {
+    /// The error of rounding the result once more, relative to it.
+    const ROUNDING: f64;
+}
+
+impl Output for f32 {
+    const ROUNDING: f64 = 0.0;
+}
+
+impl Output for bf16 {
+    const ROUNDING: f64 = 1.0 / 256.0;
+}
+
+/// Operands on the host, scales row by row as the reference wants them.
+#[derive(Debug, Clone)]
+struct Problem {
+    shape: GemmShape,
+    a: Quantized,
+    b: Quantized,
+    c: Option<Vec<f32>>,
+}
+
+/// Places of the codes of A and B, their scales, C and D.
+#[derive(Debug, Clone)]
+struct Places([Place; 6]);
+
+impl Places {
+    const DENSE: Self = Self([Place::DENSE; 6]);
+}
+
+impl Problem {
+    /// Codes and scales from a generator that repeats itself, of everyday size.
+    fn numbered(m: usize, n: usize, k: usize) -> Self {
+        let mut state = (m * 31 + n * 17 + k) as u32;
+        let mut next = move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 8
+        };
+        let mut quantized = |rows: usize, groups: usize| Quantized {
+            codes: (0..rows * k).map(|_| not_nan(next() as u8)).collect(),
+            scales: (0..groups).map(|_| (next() % 1000 + 1) as f32 * 1e-5).collect(),
+        };
+        let groups = k.div_ceil(BLOCK);
+        let a = quantized(m, m * groups);
+        let b = quantized(n, n.div_ceil(BLOCK) * groups);
+        Self { shape: GemmShape { m, n, k }, a, b, c: None }
+    }
+
+    fn exact(&self) -> Vec<Exact> {
+        let GemmShape { m, n, k } = self.shape;
+        reference::gemm(&self.a, &self.b, self.c.as_deref(), m, n, k)
+    }
+
+    /// Computes D on the device, each operand surrounded by NaN, and checks what surrounds D.
+    fn run<D: Output>(&self, variant: Option<GemmVariant>, places: &Places) -> Vec<D> {
+        let device = device::device();
+        let stream = device.context().default_stream();
+        let GemmShape { m, n, k } = self.shape;
+        let Places([place_a, place_a_scales, place_b, place_b_scales, place_c, place_d]) = *places;
+
+        // The layout of the activations' scales: transposed, and padded with what must not be used.
+        let (groups, padded) = Vec128::scale_shape(m, k);
+        let a_scale =
+            |group: usize, row: usize| if row < m { self.a.scales[row * groups + group] } else { f32::PLANT };
+        let a_scales: Vec<f32> =
+            (0..groups).flat_map(|group| (0..padded).map(move |row| a_scale(group, row))).collect();
+        let a_scales = Planted::new(&stream, &a_scales, groups, padded, place_a_scales);
+        let (outer, inner) = Block128::scale_shape(n, k);
+        let b_scales = Planted::new(&stream, &self.b.scales, outer, inner, place_b_scales);
+        let codes = |codes: &[u8]| codes.iter().map(|&code| F8E4M3::from_bits(code)).collect::<Vec<_>>();
+        let a_codes = Planted::new(&stream, &codes(&self.a.codes), m, k, place_a);
+        let b_codes = Planted::new(&stream, &codes(&self.b.codes), n, k, place_b);
+        let c = self.c.as_ref().map(|c| Planted::new(&stream, c, m, n, place_c));
+        let mut d = Planted::<D>::output(&stream, m, n, place_d);
+
+        let a = Fp8View::with_strides(a_codes.view(), a_scales.view(), m, k, a_codes.stride, a_scales.stride)
+            .unwrap();
+        let b = Fp8View::with_strides(b_codes.view(), b_scales.view(), n, k, b_codes.stride, b_scales.stride)
+            .unwrap();
+        let stride = d.stride;
+        let d_view = MatrixViewMut::with_stride(d.view_mut(), m, n, stride).unwrap();
+        let mut plan = match variant {
+            Some(variant) => GemmPlan::<D>::with_variant(&device, self.shape, variant),
+            None => GemmPlan::<D>::new(&device, self.shape),
+        }
+        .unwrap();
+        match &c {
+            Some(c) => {
+                let c = MatrixView::with_stride(c.view(), m, n, c.stride).unwrap();
+                plan.run_add(&stream, a, b, c, d_view).unwrap();
+            }
+            None => plan.run(&stream, a, b, d_view).unwrap(),
+        }
+        d.read(&stream)
+    }
+
+    /// Runs every variant, holds each element against f64, and the variants against each other, bit by bit.
+    fn check<D: Output>(&self, places: &Places) {
+        let exact = self.exact();
+        let [first, others @ ..] = GemmVariant::ALL.map(|variant| self.run::<D>(Some(variant), places));
+        check_bounds(&first, &exact, self.shape.n);
+        for other in &others {
+            assert_eq!(bits(other), bits(&first), "two variants differ");
+        }
+    }
+}
+
+fn check_bounds<D: Output>(d: &[D], exact: &[Exact], n: usize) {
+    assert_eq!(d.len(), exact.len());
+    for (i, (&d, exact)) in d.iter().zip(exact).enumerate() {
+        let d: f64 = d.into();
+        let bound = 2e-6 * exact.magnitude + 1e-37 + D::ROUNDING * exact.value.abs();
+        assert!(
+            (d - exact.value).abs() <= bound,
+            "D[{}, {}] is {d:e}; exactly {exact:?}, and at most {bound:e} away",
+            i / n,
+            i % n
+        );
+    }
+}
+
+fn not_nan(code: u8) -> u8 {
+    if code & 0x7f == 0x7f { code & 0x80 } else { code }
+}
+
+/// Random codes, or all the same, or mostly zeros; scales of any size whose products are f32 still.
+fn any_problem(m: usize, n: usize, k: usize) -> impl Strategy<Value = Problem> {
+    let codes = |len| {
+        prop_oneof![
+            4 => prop::collection::vec(any::<u8>().prop_map(not_nan), len),
+            1 => any::<u8>().prop_map(move |code| vec![not_nan(code); len]),
+            1 => prop::collection::vec(prop_oneof![5 => Just(0), 1 => any::<u8>().prop_map(not_nan)], len),
+        ]
+    };
+    let scales = |len, exponents| {
+        (exponents, prop::collection::vec((-4..4i32, 1.0..2.0f32), len)).prop_map(
+            |(size, scales): (i32, Vec<_>)| {
+                let scale = |(exponent, mantissa)| mantissa * 2f32.powi(size + exponent);
+                scales.into_iter().map(scale).collect()
+            },
+        )
+    };
+    let quantized = |codes, scales| (codes, scales).prop_map(|(codes, scales)| Quantized { codes, scales });
+    (0..=m, 0..=n, 0..=k).prop_flat_map(move |(m, n, k)| {
+        let groups = k.div_ceil(BLOCK);
+        let a = quantized(codes(m * k), scales(m * groups, -70..30));
+        let b = quantized(codes(n * k), scales(n.div_ceil(BLOCK) * groups, -70..30));
+        let c = (-100..100i32, prop::collection::vec(-1.0..1.0f32, m * n))
+            .prop_map(|(size, c)| c.into_iter().map(|c| c * 2f32.powi(size)).collect::<Vec<_>>());
+        (a, b, prop::option::of(c)).prop_map(move |(a, b, c)| Problem {
+            shape: GemmShape { m, n, k },
+            a,
+            b,
+            c,
+        })
+    })
+}
+
+fn any_places() -> impl Strategy<Value = Places> {
+    let a_scales = (0..5usize, 0..9usize).prop_map(|(front, gap)| Place { front, gap, multiple: 4 });
+    let any = Place::any;
+    (any(), a_scales, any(), any(), any(), any())
+        .prop_map(|(a, a_scales, b, b_scales, c, d)| Places([a, a_scales, b, b_scales, c, d]))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_shape_f32(problem in any_problem(70, 140, 300), places in any_places()) {
+        problem.check::<f32>(&places);
+    }
+
+    #[test]
+    fn any_shape_bf16(problem in any_problem(70, 140, 300), places in any_places()) {
+        problem.check::<bf16>(&places);
+    }
+}
+
+/// The sizes of the model, each as n and as k, with partial blocks: 576 = 4.5 x 128.
+#[test]
+fn sizes_of_the_model() {
+    for (m, n, k) in [
+        (3, 576, 160),
+        (2, 5, 576),
+        (17, 130, 1536),
+        (1, 64, 7168),
+        (1, 7168, 64),
+        (2, 3, 18432),
+        (1, 18432, 32),
+    ] {
+        let problem = Problem::numbered(m, n, k);
+        check_bounds::<f32>(&problem.run(None, &Places::DENSE), &problem.exact(), n);
+    }
+}
+
+/// What quantises and what multiplies agree on the layout of scales.
+#[test]
+fn quantised_on_the_device() {
+    let device = device::device();
+    let stream = device.context().default_stream();
+    let (m, n, k) = (21, 150, 576);
+    let values = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
+    let (x, w) = (values(m * k, 0.7), values(n * k, 1.3));
+
+    let (a, b) = quantize(&device, &stream, &x, m, &w, n);
+    let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
+    let mut plan = GemmPlan::new(&device, GemmShape { m, n, k }).unwrap();
+    plan.run(&stream, &a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap()).unwrap();
+
+    let a = reference::quantize(&x, m, k, (1, BLOCK), ScaleFormat::F32);
+    let b = reference::quantize(&w, n, k, (BLOCK, BLOCK), ScaleFormat::F32);
+    check_bounds(&stream.clone_dtoh(&d).unwrap(), &reference::gemm(&a, &b, None, m, n, k), n);
+}
+
+type Stream = std::sync::Arc<deepkern::cudarc::driver::CudaStream>;
+
+fn quantize(
+    device: &Device,
+    stream: &Stream,
+    x: &[f32],
+    m: usize,
+    w: &[f32],
+    n: usize,
+) -> (Fp8Matrix, Fp8Weight) {
+    let k = x.len() / m;
+    let mut a = Fp8Matrix::zeros(stream, m, k).unwrap();
+    let mut b = Fp8Weight::zeros(stream, n, k).unwrap();
+    let x = stream.clone_htod(x).unwrap();
+    let w = stream.clone_htod(w).unwrap();
+    let format = ScaleFormat::F32;
+    let x = MatrixView::new(x.as_view(), m, k).unwrap();
+    QuantizePlan::new(device, m, k, format).unwrap().run(stream, x, &mut a).unwrap();
+    let w = MatrixView::new(w.as_view(), n, k).unwrap();
+    QuantizePlan::new(device, n, k, format).unwrap().run(stream, w, &mut b).unwrap();
+    (a, b)
+}
+
+/// A NaN spoils its row, or its column, and nothing else; so does an infinite scale.
+#[test]
+fn nan_stays_in_its_row_and_column() {
+    let (m, n, k) = (20, 70, 130);
+    let mut problem = Problem::numbered(m, n, k);
+    problem.a.codes[3 * k + 129] = 0x7f;
+    problem.a.scales[5 * 2] = f32::INFINITY;
+    problem.b.codes[64 * k] = 0xff;
+    let spoilt = |i: usize| [3, 5].contains(&(i / n)) || i % n == 64;
+    let clean = Problem::numbered(m, n, k).run::<f32>(None, &Places::DENSE);
+    for (i, (d, clean)) in problem.run::<f32>(None, &Places::DENSE).into_iter().zip(clean).enumerate() {
+        if spoilt(i) {
+            assert!(!d.is_finite(), "D[{}, {}]", i / n, i % n);
+        } else {
+            assert_eq!(d.to_bits(), clean.to_bits(), "D[{}, {}]", i / n, i % n);
+        }
+    }
+}
+
+/// With k zero, D is zero, or C; with m or n zero there is nothing.
+#[test]
+fn zero_sizes() {
+    for (m, n, k) in [(0, 0, 0), (0, 9, 200), (9, 0, 200)] {
+        Problem::numbered(m, n, k).check::<f32>(&Places::DENSE);
+    }
+    let mut problem = Problem::numbered(9, 70, 0);
+    assert!(problem.run::<f32>(None, &Places::DENSE).iter().all(|d| d.to_bits() == 0));
+    let c: Vec<f32> = (0..9 * 70).map(|i| i as f32).collect();
+    problem.c = Some(c.clone());
+    assert_eq!(problem.run::<f32>(None, &Places::DENSE), c);
+}
+
+/// A row's bits depend neither on the other rows nor on how many there are.
+#[test]
+fn rows_do_not_depend_on_m() {
+    let (n, k) = (65, 300);
+    let all = Problem::numbered(70, n, k);
+    let d = all.run::<f32>(None, &Places::DENSE);
+    for m in [1, 16, 17, 64, 65] {
+        let groups = k.div_ceil(BLOCK);
+        let a =
+            Quantized { codes: all.a.codes[..m * k].to_vec(), scales: all.a.scales[..m * groups].to_vec() };
+        let first = Problem { shape: GemmShape { m, n, k }, a, ..all.clone() };
+        assert_eq!(bits(&first.run::<f32>(None, &Places::DENSE)), bits(&d[..m * n]), "m = {m}");
+    }
+}
+
+/// The schedule changes nothing.
+#[test]
+fn five_seeds_give_the_same_bits() {
+    let problem = Problem::numbered(70, 130, 200);
+    let run = |seed| {
+        cuda_emulator::set_seed(seed);
+        bits(&problem.run::<f32>(None, &Places::DENSE))
+    };
+    let first = run(1);
+    for seed in 2..=5 {
+        assert_eq!(run(seed), first, "seed {seed}");
+    }
+}
+
+/// Quantise and multiply in one graph, replayed on new input.
+#[test]
+fn a_captured_graph_replays() {
+    let device = device::device();
+    let stream = device.context().new_stream().unwrap();
+    let (m, n, k) = (5, 66, 200);
+    let shape = GemmShape { m, n, k };
+    let w: Vec<f32> = (0..n * k).map(|i| (i as f32).cos()).collect();
+    let (a, b) = quantize(&device, &stream, &vec![0.0; m * k], m, &w, n);
+    let x = stream.alloc_zeros::<f32>(m * k).unwrap();
+    let d = stream.alloc_zeros::<f32>(m * n).unwrap();
+
+    let mut quantize = QuantizePlan::new(&device, m, k, ScaleFormat::F32).unwrap();
+    let mut multiply = GemmPlan::new(&device, shape).unwrap();
+    let mut graph = CapturedGraph::capture(&stream, (x, a, b, d), |capture, (x, mut a, b, mut d)| {
+        quantize.run(capture, MatrixView::new(x.as_view(), m, k)?, &mut a)?;
+        multiply.run(capture, a.as_view(), b.as_view(), MatrixViewMut::new(d.slice_mut(..), m, n)?)
+    })
+    .unwrap();
+    // The graph keeps what it needs.
+    drop((quantize, multiply, device));
+    for round in 1..4 {
+        let x: Vec<f32> = (0..m * k).map(|i| ((i * round) as f32).sin()).collect();
+        stream.memcpy_htod(&x, &mut graph.buffers_mut().0).unwrap();
+        graph.launch().unwrap();
+        let d = stream.clone_dtoh(&graph.buffers().3).unwrap();
+
+        let a = reference::quantize(&x, m, k, (1, BLOCK), ScaleFormat::F32);
+        let b = reference::quantize(&w, n, k, (BLOCK, BLOCK), ScaleFormat::F32);
+        check_bounds(&d, &reference::gemm(&a, &b, None, m, n, k), n);
+    }
+}
+
+/// A graph takes no operand that it does not own, and the stream can be used again afterwards.
+#[test]
+fn a_graph_refuses_what_it_does_not_own() {
+    let device = device::device();
+    let stream = device.context().new_stream().unwrap();
+    let (m, n, k) = (5, 66, 200);
+    let (a, b) = quantize(&device, &stream, &vec![1.0; m * k], m, &vec![1.0; n * k], n);
+    let d = stream.alloc_zeros::<f32>(m * n).unwrap();
+    let mut plan = GemmPlan::new(&device, GemmShape { m, n, k }).unwrap();
+    let refused = CapturedGraph::capture(&stream, (b, d), |capture, (b, mut d)| {
+        plan.run(capture, &a, b.as_view(), MatrixViewMut::new(d.slice_mut(..), m, n)?)
+    });
+    assert!(matches!(refused, Err(Error::NotInGraph { what: "the codes of a", .. })), "{refused:?}");
+    stream.synchronize().unwrap();
+    assert_eq!(stream.clone_dtoh(a.scales()).unwrap().len(), a.scales().len());
+}
+
+/// Work on one stream waits for what it needs from another: cudarc's events are kept.
+#[test]
+fn streams_wait_for_each_other() {
+    let device = device::device();
+    let streams = [(); 2].map(|()| device.context().new_stream().unwrap());
+    let (m, n, k) = (33, 70, 256);
+    let x: Vec<f32> = (0..m * k).map(|i| (i as f32).sin()).collect();
+    let w: Vec<f32> = (0..n * k).map(|i| (i as f32).cos()).collect();
+    let (a, b) = quantize(&device, &streams[0], &x, m, &w, n);
+    let mut d = streams[0].alloc_zeros::<f32>(m * n).unwrap();
+    let mut plan = GemmPlan::new(&device, GemmShape { m, n, k }).unwrap();
+    plan.run(&streams[1], &a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap()).unwrap();
+    // Freed on the first stream while the second still reads them.
+    drop((a, b));
+    let d = streams[0].clone_dtoh(&d).unwrap();
+
+    let a = reference::quantize(&x, m, k, (1, BLOCK), ScaleFormat::F32);
+    let b = reference::quantize(&w, n, k, (BLOCK, BLOCK), ScaleFormat::F32);
+    check_bounds(&d, &reference::gemm(&a, &b, None, m, n, k), n);
+}
+
+/// Plans take addresses and a stream that belong to someone else.
+#[test]
+fn raw_pointers_on_a_raw_stream() {
+    use deepkern::cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    let device = device::device();
+    let stream = device.context().default_stream();
+    let (m, n, k) = (4, 70, 200);
+    let (a, b) = quantize(&device, &stream, &vec![0.5; m * k], m, &vec![2.0; n * k], n);
+    let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
+    {
+        // SAFETY: the default stream lives as long as the context.
+        let raw = unsafe { device.wrap_stream(stream.cu_stream().cast()) };
+        let address = |(pointer, _): (u64, _)| pointer;
+        // SAFETY: `a`, `b` and `d` outlive the synchronising copy below.
+        let (a, b, d) = unsafe {
+            let (codes, scales) =
+                (address(a.codes().device_ptr(&stream)), address(a.scales().device_ptr(&stream)));
+            let a = Fp8View::<Vec128>::from_raw(codes, scales, m, k, k, Vec128::scale_stride(m, k)).unwrap();
+            let (codes, scales) =
+                (address(b.codes().device_ptr(&stream)), address(b.scales().device_ptr(&stream)));
+            let b =
+                Fp8View::<Block128>::from_raw(codes, scales, n, k, k, Block128::scale_stride(n, k)).unwrap();
+            let d = address(d.device_ptr_mut(&stream));
+            (a, b, MatrixViewMut::<f32>::from_raw(d, m, n, n).unwrap())
+        };
+        GemmPlan::new(&device, GemmShape { m, n, k }).unwrap().run(&raw, a, b, d).unwrap();
+    }
+    let d = stream.clone_dtoh(&d).unwrap();
+    assert!(d.iter().all(|d| (d - k as f32).abs() < 1e-3), "{d:?}");
+}
