@@ -528,10 +528,10 @@ impl<'m> Decoder<'m> {
 
     /// Offset in the frame's local memory of a `.param` variable (calls pass these).
     pub fn frame_offset(&self, operand: &Operand) -> Result<u32> {
-        if let Operand::Name { name, offset: 0 } = operand {
-            if let Some(Binding::Variable { space: Space::Local, address }) = self.lookup(name) {
-                return Ok(*address as u32);
-            }
+        if let Operand::Name { name, offset: 0 } = operand
+            && let Some(Binding::Variable { space: Space::Local, address }) = self.lookup(name)
+        {
+            return Ok(*address as u32);
         }
         Err(self.error(format!("{operand:?} is no parameter variable")))
     }
@@ -685,10 +685,10 @@ fn reachable<'m>(module: &'m Module, entry: &'m Function) -> Vec<&'m Function> {
     while next < found.len() {
         let body = found[next].body.as_deref().unwrap_or_default();
         for_each_name(body, &mut |name| {
-            if let Some(f) = by_name.get(name) {
-                if !found.iter().any(|g| g.name == f.name) {
-                    found.push(f);
-                }
+            if let Some(f) = by_name.get(name)
+                && !found.iter().any(|g| g.name == f.name)
+            {
+                found.push(f);
             }
         });
         next += 1;

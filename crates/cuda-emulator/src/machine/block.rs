@@ -89,13 +89,13 @@ impl BlockState {
                 say(b.count)
             )));
         }
-        if let Some(count) = count {
-            if b.arrived_by_warp + by_warp > count {
-                return Err(problem(format!(
-                    "{} threads arrived at a barrier for {count}",
-                    b.arrived_by_warp + by_warp
-                )));
-            }
+        if let Some(count) = count
+            && b.arrived_by_warp + by_warp > count
+        {
+            return Err(problem(format!(
+                "{} threads arrived at a barrier for {count}",
+                b.arrived_by_warp + by_warp
+            )));
         }
         let generation = b.generation;
         b.count = count;

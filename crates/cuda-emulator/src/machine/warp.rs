@@ -279,14 +279,15 @@ impl Warp {
         let meets = |o: &&mut Fragment| {
             o.pc == f.pc && o.calls == f.calls && !matches!(o.state, State::Waiting { .. }) && !o.resumed
         };
-        if !matches!(f.state, State::Waiting { .. }) && !f.resumed {
-            if let Some(other) = self.fragments.iter_mut().find(meets) {
-                other.mask |= f.mask;
-                other.stamp = other.stamp.min(f.stamp);
-                // Lanes have come: what was parked is tried again.
-                other.state = State::Ready;
-                return;
-            }
+        if !matches!(f.state, State::Waiting { .. })
+            && !f.resumed
+            && let Some(other) = self.fragments.iter_mut().find(meets)
+        {
+            other.mask |= f.mask;
+            other.stamp = other.stamp.min(f.stamp);
+            // Lanes have come: what was parked is tried again.
+            other.state = State::Ready;
+            return;
         }
         self.fragments.push(f);
     }
@@ -315,11 +316,11 @@ impl Warp {
     /// Fragments whose barrier has completed go on.
     fn wake(&mut self, block: &BlockState) {
         for f in &mut self.fragments {
-            if let State::Waiting { barrier, generation } = f.state {
-                if block.barriers[barrier as usize].generation != generation {
-                    f.state = State::Ready;
-                    f.resumed = true;
-                }
+            if let State::Waiting { barrier, generation } = f.state
+                && block.barriers[barrier as usize].generation != generation
+            {
+                f.state = State::Ready;
+                f.resumed = true;
             }
         }
     }

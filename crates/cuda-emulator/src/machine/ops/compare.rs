@@ -66,13 +66,13 @@ macro_rules! float {
         match $word {
             "eq" => test!($ty, |a, b| a == b),
             // Ordered: false where either is NaN.
-            "ne" => test!($ty, |a, b| a < b || a > b),
+            "ne" => test!($ty, |a, b| !a.is_nan() && !b.is_nan() && a != b),
             "lt" => test!($ty, |a, b| a < b),
             "le" => test!($ty, |a, b| a <= b),
             "gt" => test!($ty, |a, b| a > b),
             "ge" => test!($ty, |a, b| a >= b),
             // Unordered: true where either is NaN.
-            "equ" => test!($ty, |a, b| !(a < b || a > b)),
+            "equ" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a == b),
             "neu" => test!($ty, |a, b| a != b),
             "ltu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a < b),
             "leu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a <= b),

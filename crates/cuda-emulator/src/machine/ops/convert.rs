@@ -129,10 +129,10 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
                     None => d.source(a, from)?,
                 };
                 let inst = d.emit(both!(integer), Kind::Convert, &[dst], &[a]);
-                inst.aux = 8 * from.bytes() as u32
-                    | u32::from(from_signed) << 8
-                    | (8 * to.bytes() as u32) << 16
-                    | u32::from(to_signed) << 24;
+                inst.aux = (8 * from.bytes() as u32)
+                    | (u32::from(from_signed) << 8)
+                    | ((8 * to.bytes() as u32) << 16)
+                    | (u32::from(to_signed) << 24);
                 return Ok(());
             }
             let op = single(&rounding, to, from).ok_or_else(|| d.unknown(i))?;

@@ -49,9 +49,13 @@ fn copy64(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 /// `dst = src`, any class.
 pub fn emit_copy(d: &mut Decoder<'_>, dst: Slot, src: Slot) {
     match dst.class() {
-        Class::R32 => d.emit(both!(copy32), Kind::Integer, &[dst], &[src]),
-        Class::R64 => d.emit(both!(copy64), Kind::Integer, &[dst], &[src]),
-        Class::Pred => return predicate::emit_copy(d, dst, src),
+        Class::R32 => {
+            d.emit(both!(copy32), Kind::Integer, &[dst], &[src]);
+        }
+        Class::R64 => {
+            d.emit(both!(copy64), Kind::Integer, &[dst], &[src]);
+        }
+        Class::Pred => predicate::emit_copy(d, dst, src),
     };
 }
 
@@ -181,12 +185,12 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
 fn decode_mov(d: &mut Decoder<'_>, i: &Instruction, dst: &Operand, src: &Operand) -> Result<(), DecodeError> {
     let mut m = Modifiers::of(i);
     let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
-    if let Operand::Name { name, .. } = src {
-        if let Some(register) = special::named(name) {
-            let dst = d.dest(dst, ty)?;
-            special::emit(d, dst, register);
-            return Ok(());
-        }
+    if let Operand::Name { name, .. } = src
+        && let Some(register) = special::named(name)
+    {
+        let dst = d.dest(dst, ty)?;
+        special::emit(d, dst, register);
+        return Ok(());
     }
     let width = |parts: usize| (ty.bytes() as usize / parts) as u32;
     match (dst, src) {

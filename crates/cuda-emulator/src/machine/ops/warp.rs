@@ -17,7 +17,7 @@ impl Cpu<'_> {
     /// For a `.sync` instruction with the member masks in `slot`: narrows
     /// `mask` to the lanes whose group is complete; the others stay here. If
     /// no group is complete the instruction parks, if one is misused it fails.
-    /// An instruction that has gathered ends with [`Cpu::scatter_rest`].
+    /// An instruction that has gathered ends with `Cpu::scatter_rest`.
     #[inline(always)]
     pub fn gather(&mut self, slot: Slot) -> Result<(), Flow> {
         self.require_defined(slot, Use::Control)?;
