@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::inst::{Class, Edges, Exec, Guard, Inst, Kind, List, Op, Slot};
 use super::kernel::{Callee, Kernel, Line, Param, Source, VariableInfo};
-use super::layout::{FUNCTION_WINDOW, LOCAL_WINDOW, PARAM_WINDOW, SHARED_START, SHARED_WINDOW, size_of};
+use super::layout::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_START, SHARED_WINDOW, size_of};
+use super::reach::{self, SharedLayout};
 use super::registers;
 use crate::ptx::ast::{Function, Instruction, Module, Operand, Space, Statement, Type, Variable};
 
@@ -51,7 +52,9 @@ pub struct Decoder<'m> {
     module: &'m Module,
     source: Arc<Source>,
     globals: HashMap<&'m str, Binding>,
+    /// Functions of this kernel by name, and their addresses.
     function_index: HashMap<&'m str, usize>,
+    addresses: Vec<u64>,
     scopes: Vec<HashMap<String, Binding>>,
     in_entry: bool,
 
@@ -101,7 +104,7 @@ impl<'m> Decoder<'m> {
         variables: &'m [VariableInfo],
         source: Arc<Source>,
     ) -> Result<Kernel> {
-        let reachable = reachable(module, f);
+        let reachable = reach::reachable(module, f);
         let shared = SharedLayout::of(module, &reachable);
         let mut globals = HashMap::new();
         for (v, info) in module
@@ -119,7 +122,13 @@ impl<'m> Decoder<'m> {
             module,
             source,
             globals,
-            function_index: reachable.iter().enumerate().map(|(i, f)| (f.name.as_str(), i)).collect(),
+            function_index: reach::functions(module)
+                .into_iter()
+                .filter_map(|(name, f)| {
+                    reachable.iter().position(|g| std::ptr::eq(*g, f)).map(|index| (name, index))
+                })
+                .collect(),
+            addresses: reachable.iter().map(|f| reach::function_address(module, f)).collect(),
             scopes: Vec::new(),
             in_entry: true,
             code: Vec::new(),
@@ -216,7 +225,8 @@ impl<'m> Decoder<'m> {
         self.scopes.pop();
         self.resolve_labels()?;
         let [params, returns] = places;
-        Ok(Callee { name: f.name.clone(), entry, params, returns })
+        let address = reach::function_address(self.module, f);
+        Ok(Callee { name: f.name.clone(), entry, address, params, returns })
     }
 
     fn statements(&mut self, body: &'m [Statement]) -> Result<()> {
@@ -442,7 +452,7 @@ impl<'m> Decoder<'m> {
                 }
                 None => match self.function_index.get(name.as_str()) {
                     Some(index) => {
-                        let address = FUNCTION_WINDOW + *index as u64;
+                        let address = self.addresses[*index];
                         self.address_constant(address, class)
                     }
                     None => Err(self.error(format!("`{name}` is not declared"))),
@@ -674,108 +684,4 @@ fn kernel_params(f: &Function) -> (Vec<Param>, u32) {
         offset += size_of(v);
     }
     (params, offset as u32)
-}
-
-/// The entry, then every function with a body that it names, directly or through others.
-fn reachable<'m>(module: &'m Module, entry: &'m Function) -> Vec<&'m Function> {
-    let by_name: HashMap<&str, &Function> =
-        module.functions.iter().filter(|f| f.body.is_some()).map(|f| (f.name.as_str(), f)).collect();
-    let mut found = vec![entry];
-    let mut next = 0;
-    while next < found.len() {
-        let body = found[next].body.as_deref().unwrap_or_default();
-        for_each_name(body, &mut |name| {
-            if let Some(f) = by_name.get(name)
-                && !found.iter().any(|g| g.name == f.name)
-            {
-                found.push(f);
-            }
-        });
-        next += 1;
-    }
-    found
-}
-
-fn for_each_name<'m>(body: &'m [Statement], visit: &mut impl FnMut(&'m str)) {
-    fn operand<'m>(o: &'m Operand, visit: &mut impl FnMut(&'m str)) {
-        match o {
-            Operand::Name { name, .. } => visit(name),
-            Operand::Memory { base: Some(name), .. } => visit(name),
-            Operand::MemoryList { base, rest, .. } => {
-                base.iter().for_each(|n| visit(n));
-                rest.iter().for_each(|o| operand(o, visit));
-            }
-            Operand::Vector(list) | Operand::List(list) => list.iter().for_each(|o| operand(o, visit)),
-            _ => {}
-        }
-    }
-    for s in body {
-        match s {
-            Statement::Instruction(i) => i.operands.iter().for_each(|o| operand(o, visit)),
-            Statement::Block(inner) => for_each_name(inner, visit),
-            _ => {}
-        }
-    }
-}
-
-/// Where the shared variables of a kernel lie: those of its functions, those
-/// of the module that it names, and behind them the dynamic ones.
-struct SharedLayout<'m> {
-    bytes: u32,
-    dynamic_start: u32,
-    module_scope: Vec<(&'m str, u32)>,
-    function_scope: Vec<HashMap<String, u32>>,
-}
-
-impl<'m> SharedLayout<'m> {
-    fn of(module: &'m Module, functions: &[&'m Function]) -> Self {
-        let mut named = std::collections::HashSet::new();
-        for f in functions {
-            for_each_name(f.body.as_deref().unwrap_or_default(), &mut |n| {
-                named.insert(n);
-            });
-        }
-        let mut top = 0u64;
-        let mut place = |v: &Variable| {
-            top = top.next_multiple_of(v.align.max(1));
-            let at = top;
-            top += size_of(v);
-            at as u32
-        };
-        let shared = |v: &&Variable| v.space == Space::Shared;
-        let (dynamic, fixed): (Vec<&Variable>, Vec<&Variable>) = module
-            .variables
-            .iter()
-            .filter(shared)
-            .filter(|v| named.contains(v.name.as_str()))
-            .partition(|v| v.is_extern && size_of(v) == 0);
-        let mut module_scope: Vec<_> = fixed.into_iter().map(|v| (v.name.as_str(), place(v))).collect();
-        let function_scope = functions
-            .iter()
-            .map(|f| {
-                let mut own = HashMap::new();
-                shared_variables(f.body.as_deref().unwrap_or_default(), &mut |v| {
-                    own.insert(v.name.clone(), place(v));
-                });
-                own
-            })
-            .collect();
-        let bytes = top as u32;
-        let align = dynamic.iter().map(|v| v.align).max().unwrap_or(16).max(16);
-        // Addresses are aligned, and they start at SHARED_START.
-        let base = u64::from(SHARED_START);
-        let dynamic_start = ((base + top).next_multiple_of(align) - base) as u32;
-        module_scope.extend(dynamic.into_iter().map(|v| (v.name.as_str(), dynamic_start)));
-        Self { bytes, dynamic_start, module_scope, function_scope }
-    }
-}
-
-fn shared_variables<'m>(body: &'m [Statement], visit: &mut impl FnMut(&'m Variable)) {
-    for s in body {
-        match s {
-            Statement::Variable(v) if v.space == Space::Shared => visit(v),
-            Statement::Block(inner) => shared_variables(inner, visit),
-            _ => {}
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::inst::{Inst, Slot};
-use super::{DecodeError, Decoder};
+use super::{DecodeError, Decoder, reach};
 use crate::ptx::ast;
 
 /// One kernel parameter.
@@ -77,6 +77,8 @@ pub struct Callee {
     pub name: String,
     /// First instruction.
     pub entry: u32,
+    /// What pointers to it hold.
+    pub address: u64,
     /// (offset in the frame's local memory, bytes) of each parameter.
     pub params: Vec<(u32, u32)>,
     /// The same of each result.
@@ -145,10 +147,15 @@ impl Program {
             }
         }
         let address_of = |symbol: &str| variables.iter().find(|i| i.name == symbol).map(|i| i.address);
+        let functions = reach::functions(module);
+        let resolve = |symbol: &str| {
+            let function = || functions.get(symbol).map(|f| reach::function_address(module, f));
+            address_of(symbol).or_else(function)
+        };
         let mut images = Vec::new();
         for v in &module.variables {
             if let Some(address) = address_of(&v.name) {
-                let bytes = super::initial_bytes(v, address_of).map_err(LoadError::Initialiser)?;
+                let bytes = super::initial_bytes(v, resolve).map_err(LoadError::Initialiser)?;
                 images.push((address, bytes));
             }
         }

@@ -8,6 +8,9 @@ use crate::counters::Counters;
 use crate::memory::Region;
 use crate::verdict::{Finding, Stand, Verdict};
 
+/// A block that has executed so many instructions without doing anything that
+/// others could see lets other blocks run.
+const SPIN: u64 = 1 << 16;
 /// Named barriers of a block.
 pub const BARRIERS: usize = 16;
 
@@ -59,9 +62,9 @@ pub struct BlockState {
     pub live_threads: u32,
     /// Counts so far.
     pub counters: Counters,
-    /// Something happened that others could see: a store, an atomic, a
-    /// completed barrier, the end of a thread.
-    pub progress: bool,
+    /// Counts what others could see: stores, atomics that change a value,
+    /// completed barriers, ends of threads.
+    pub events: u64,
     /// The region of global memory touched last.
     pub region: Option<Region>,
 }
@@ -109,7 +112,7 @@ impl BlockState {
         };
         if full {
             b.complete();
-            self.progress = true;
+            self.events += 1;
         }
         Ok(generation)
     }
@@ -117,7 +120,7 @@ impl BlockState {
     /// Threads have ended: a barrier that waits for all threads waits for them no longer.
     pub fn threads_ended(&mut self, threads: u32) {
         self.live_threads -= threads;
-        self.progress = true;
+        self.events += 1;
         for b in &mut self.barriers {
             if b.arrived > 0 && b.count.is_none() && b.arrived == self.live_threads {
                 b.complete();
@@ -140,9 +143,11 @@ pub struct Block {
 pub enum Turn {
     /// All threads have ended.
     Ended,
-    /// It can go on later. Did anything happen that others could see?
+    /// It can go on later.
     Over {
-        /// A store, an atomic, a completed barrier, the end of a thread.
+        /// Instructions executed.
+        spent: u64,
+        /// Did anything happen that others could see (`BlockState::events`)?
         progress: bool,
     },
 }
@@ -161,7 +166,7 @@ impl Block {
                 barriers: vec![Barrier::default(); BARRIERS],
                 live_threads: threads,
                 counters: Counters { blocks: 1, ..Counters::new() },
-                progress: false,
+                events: 0,
                 region: None,
             },
             warps: (0..warps).map(|w| Warp::new(kernel, w, lanes(w))).collect(),
@@ -170,19 +175,25 @@ impl Block {
         }
     }
 
-    /// Runs its warps in turns until it ends or has executed about `budget` instructions.
+    /// Runs its warps in turns until it ends, or has executed about `budget`
+    /// instructions, or has done nothing for so long that it may be waiting for
+    /// other blocks.
     pub fn run(&mut self, launch: &Launch, budget: u64) -> Result<Turn, Box<Finding>> {
         let kernel = launch.kernel.as_ref();
-        self.state.progress = false;
+        let events = self.state.events;
         let mut left = budget;
-        let mut idle = 0;
+        let mut last = (events, left);
+        let mut stuck = 0;
         while !self.warps.is_empty() {
-            if left == 0 {
-                return Ok(Turn::Over { progress: self.state.progress });
+            if self.state.events != last.0 {
+                last = (self.state.events, left);
             }
-            if idle >= self.warps.len() {
+            if left == 0 || last.1 - left >= SPIN {
+                return Ok(Turn::Over { spent: budget - left, progress: self.state.events != events });
+            }
+            if stuck >= self.warps.len() {
                 if self.warps.iter().any(|w| w.is_ready(&self.state)) {
-                    idle = 0;
+                    stuck = 0;
                 } else {
                     return Err(self.deadlock(kernel));
                 }
@@ -192,7 +203,7 @@ impl Block {
             let before = slice;
             let stop = self.warps[self.next].run(&mut self.state, kernel, launch, &mut slice)?;
             left -= before - slice;
-            idle = if before == slice { idle + 1 } else { 0 };
+            stuck = if before == slice { stuck + 1 } else { 0 };
             match stop {
                 Stop::Ended => drop(self.warps.swap_remove(self.next)),
                 Stop::Turn | Stop::Blocked => self.next += self.random.step(self.warps.len()),

@@ -17,8 +17,8 @@ use crate::verdict::{Finding, Place, Verdict};
 /// Instructions a block executes before others have their turn.
 const TURN: u64 = 1 << 20;
 /// A launch none of whose resident blocks has done anything that others could
-/// see for this many turns each is taken to spin for ever.
-const IDLE_TURNS: u64 = 64;
+/// see for this many instructions each is taken to spin for ever.
+const LIVELOCK: u64 = 1 << 26;
 
 /// Everything that one launch needs.
 pub struct Launch {
@@ -75,7 +75,7 @@ struct Queue {
     fresh: u64,
     waiting: VecDeque<Block>,
     running: u64,
-    /// Turns since anything happened.
+    /// Instructions since anything happened.
     idle: u64,
     counters: Counters,
     finding: Option<Box<Finding>>,
@@ -141,12 +141,12 @@ fn work(launch: &Launch, blocks: u64, order: &Order, queue: &Mutex<Queue>, chang
                 q.counters.add(&block.state.counters);
                 q.idle = 0;
             }
-            Ok(Turn::Over { progress }) => {
-                q.idle = if progress { 0 } else { q.idle + 1 };
+            Ok(Turn::Over { spent, progress }) => {
+                q.idle = if progress { 0 } else { q.idle + spent };
                 q.waiting.push_back(block);
                 let resident = q.waiting.len() as u64 + q.running;
                 let room = q.fresh < blocks && resident < u64::from(launch.resident.max(1));
-                if !room && q.running == 0 && q.idle > IDLE_TURNS * resident {
+                if !room && q.running == 0 && q.idle > LIVELOCK * resident {
                     q.finding = Some(livelock(launch, &q));
                 }
             }

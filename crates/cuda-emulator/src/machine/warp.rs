@@ -6,8 +6,8 @@
 //! again. The fragment deepest in calls, then the one earliest in the code,
 //! runs first: compilers put the place where paths join behind the paths, so
 //! the others wait there. That rule alone would starve a lane that others spin
-//! on, so a fragment that has run long gives way (threads of a warp make
-//! progress independently since Volta).
+//! on (threads of a warp make progress independently since Volta), so it holds
+//! within rounds: in each, every fragment runs until it has had its share.
 //!
 //! An instruction that needs certain lanes together parks its fragment until
 //! they have come.
@@ -20,8 +20,10 @@ use super::shared::Bytes;
 use crate::code::{Guard, Kernel};
 use crate::verdict::{Finding, Stand, Use, Verdict};
 
-/// Steps after which a fragment gives way to another of its warp.
-const FAIR_STEPS: u32 = 4096;
+/// A fragment has had its share of a round after so many steps,
+const SHARE: u32 = 1 << 16;
+/// or, since it may be spinning, so many in which it did nothing that others could see.
+const IDLE_SHARE: u32 = 1 << 10;
 
 /// One warp.
 pub struct Warp {
@@ -34,7 +36,6 @@ pub struct Warp {
     /// Each lane's local memory.
     pub local: Vec<Bytes>,
     fragments: Vec<Fragment>,
-    steps: u64,
 }
 
 struct Fragment {
@@ -42,8 +43,8 @@ struct Fragment {
     mask: u32,
     calls: Vec<u32>,
     state: State,
-    /// When it ran last.
-    stamp: u64,
+    /// What is left of its share of this round.
+    share: Share,
     resumed: bool,
 }
 
@@ -64,6 +65,35 @@ enum State {
         barrier: u32,
         generation: u64,
     },
+}
+
+/// What is left of a fragment's share of a round.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Share {
+    idle: u32,
+    steps: u32,
+    /// The block's events when last looked at.
+    events: u64,
+}
+
+impl Share {
+    const NEW: Share = Share { idle: IDLE_SHARE, steps: SHARE, events: 0 };
+    const USED_UP: Share = Share { idle: 0, steps: 0, events: 0 };
+
+    fn is_used_up(&self) -> bool {
+        self.idle == 0
+    }
+
+    /// Counts a step.
+    #[inline]
+    fn count(&mut self, events: u64) {
+        self.idle = if self.events != events { IDLE_SHARE } else { self.idle.saturating_sub(1) };
+        self.events = events;
+        self.steps = self.steps.saturating_sub(1);
+        if self.steps == 0 {
+            self.idle = 0;
+        }
+    }
 }
 
 /// Why a warp stopped running.
@@ -92,10 +122,9 @@ impl Warp {
                 mask: lanes,
                 calls: Vec::new(),
                 state: State::Ready,
-                stamp: 0,
+                share: Share::NEW,
                 resumed: false,
             }],
-            steps: 0,
         }
     }
 
@@ -107,6 +136,7 @@ impl Warp {
         launch: &Launch,
         budget: &mut u64,
     ) -> Result<Stop, Box<Finding>> {
+        let given = *budget;
         loop {
             if self.fragments.is_empty() {
                 return Ok(Stop::Ended);
@@ -116,6 +146,13 @@ impl Warp {
             }
             self.wake(block);
             let Some(chosen) = self.choose() else {
+                if self.new_round() {
+                    match *budget == given {
+                        true => continue,
+                        // All may be spinning: let other warps run.
+                        false => return Ok(Stop::Turn),
+                    }
+                }
                 return match self.fragments.iter().all(|f| f.is_parked()) {
                     true => Err(self.divergence(block, kernel)),
                     false => Ok(Stop::Blocked),
@@ -138,9 +175,7 @@ impl Warp {
         launch: &Launch,
         budget: &mut u64,
     ) -> Result<bool, Box<Finding>> {
-        // Where it must stop: at another fragment's place, or behind one that goes first.
         let alone = self.fragments.is_empty();
-        let mut share = FAIR_STEPS;
         let depth = f.calls.len() as u32;
         self.registers.select_frame(depth);
         let resumed = std::mem::take(&mut f.resumed);
@@ -180,12 +215,12 @@ impl Warp {
                 other => break other,
             }
             cpu.resumed = false;
-            if *budget == 0
-                || !alone && {
-                    share -= 1;
-                    share == 0 || cpu.warp.gives_way(cpu.pc, &cpu.calls)
-                }
-            {
+            // It must stop at another fragment's place, and behind one that goes first.
+            let may_go_on = alone || {
+                f.share.count(cpu.block.events);
+                !f.share.is_used_up() && !cpu.warp.gives_way(cpu.pc, &cpu.calls)
+            };
+            if !may_go_on || *budget == 0 {
                 break Flow::Next;
             }
         };
@@ -193,8 +228,6 @@ impl Warp {
             (cpu.pc, cpu.mask, std::mem::take(&mut cpu.scatter), cpu.fault.take());
         f.calls = std::mem::take(&mut cpu.calls);
         f.pc = pc;
-        self.steps += 1;
-        f.stamp = self.steps;
         let aux = kernel.code.get(pc as usize).map_or(0, |i| i.aux);
         match flow {
             Flow::Fault => return Err(fault.unwrap_or_else(|| unreachable_fault(kernel, pc))),
@@ -254,6 +287,7 @@ impl Warp {
             }
             Flow::Yield => {
                 f.pc += 1;
+                f.share = Share::USED_UP;
                 self.stand(f);
                 return Ok(true);
             }
@@ -267,7 +301,7 @@ impl Warp {
         self.fragments.iter().any(|o| {
             o.calls.len() == calls.len()
                 && !matches!(o.state, State::Waiting { .. })
-                && (o.pc == pc || o.state == State::Ready && o.pc < pc)
+                && (o.pc == pc || o.state == State::Ready && !o.share.is_used_up() && o.pc < pc)
         })
     }
 
@@ -284,7 +318,7 @@ impl Warp {
             && let Some(other) = self.fragments.iter_mut().find(meets)
         {
             other.mask |= f.mask;
-            other.stamp = other.stamp.min(f.stamp);
+            other.share = other.share.max(f.share);
             // Lanes have come: what was parked is tried again.
             other.state = State::Ready;
             return;
@@ -299,7 +333,7 @@ impl Warp {
 
     fn leave(&mut self, f: &mut Fragment, lanes: u32, pc: u32, calls: Vec<u32>) {
         f.mask &= !lanes;
-        self.stand(Fragment { pc, mask: lanes, calls, state: State::Ready, stamp: f.stamp, resumed: false });
+        self.stand(Fragment { pc, mask: lanes, calls, state: State::Ready, share: f.share, resumed: false });
     }
 
     fn end(&mut self, lanes: u32, block: &mut BlockState) {
@@ -325,13 +359,18 @@ impl Warp {
         }
     }
 
+    /// The fragment that goes first, of those that have something left of their share.
     fn choose(&self) -> Option<usize> {
-        let ready = || self.fragments.iter().enumerate().filter(|(_, f)| f.state == State::Ready);
-        let (first, f) = ready().min_by_key(|(_, f)| (std::cmp::Reverse(f.calls.len()), f.pc))?;
-        // One that has not run for long goes before the one that goes first by rule.
-        let oldest = ready().min_by_key(|(_, f)| f.stamp)?;
-        let starved = f.stamp.saturating_sub(oldest.1.stamp) > 64;
-        Some(if starved { oldest.0 } else { first })
+        let fresh = |f: &Fragment| f.state == State::Ready && !f.share.is_used_up();
+        let first = |(_, f): &(usize, &Fragment)| (std::cmp::Reverse(f.calls.len()), f.pc);
+        self.fragments.iter().enumerate().filter(|(_, f)| fresh(f)).min_by_key(first).map(|(index, _)| index)
+    }
+
+    /// Starts a round if a fragment waits for one.
+    fn new_round(&mut self) -> bool {
+        let waits = self.fragments.iter().any(|f| f.state == State::Ready);
+        self.fragments.iter_mut().for_each(|f| f.share = Share::NEW);
+        waits
     }
 
     /// Can any lane go on, given the barriers as they are?

@@ -167,7 +167,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             unsafe {
                 let at = spans[lane].add(k * shape.width as usize);
                 let (old, new) = update(at.data, shape.width, |old| f(old, b, c));
-                cpu.block.progress |= new != old;
+                cpu.block.events += u64::from(new != old);
                 old_values[lane] = old;
                 if at.shadow.is_null() {
                     continue;

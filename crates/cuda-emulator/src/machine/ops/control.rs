@@ -1,6 +1,6 @@
 //! Control flow: branches, calls, returns, the end of threads.
 
-use crate::code::{Class, DecodeError, Decoder, Edges, FUNCTION_WINDOW, Inst, Kind, Slot};
+use crate::code::{Class, DecodeError, Decoder, Edges, Inst, Kind, Slot};
 use crate::machine::lanes::both;
 use crate::machine::ops::{Modifiers, host_call};
 use crate::machine::registers::Raw;
@@ -74,15 +74,15 @@ fn call_indirect(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let first = target[cpu.mask.trailing_zeros() as usize];
     let same = (0..32).filter(|l| cpu.mask >> l & 1 == 1 && target[*l as usize] == first);
     let lanes = same.fold(0, |m, l| m | 1u32 << l);
-    let index = first.wrapping_sub(FUNCTION_WINDOW) as usize;
-    let fits = cpu
+    let found = cpu
         .kernel
         .functions
-        .get(index)
-        .is_some_and(|f| index > 0 && f.params.len() + f.returns.len() == usize::from(i.list.ins));
-    if !fits {
+        .iter()
+        .skip(1)
+        .position(|f| f.address == first && f.params.len() + f.returns.len() == usize::from(i.list.ins));
+    let Some(index) = found.map(|n| n + 1) else {
         return cpu.fault(Verdict::BadCall { target: first }, lanes);
-    }
+    };
     // Lanes with other targets stay here and call after these.
     cpu.scatter = vec![(cpu.pc, cpu.mask & !lanes)];
     cpu.mask = lanes;

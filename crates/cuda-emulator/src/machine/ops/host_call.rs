@@ -84,7 +84,7 @@ fn each_lane(cpu: &mut Cpu<'_>, f: impl Fn(&mut Reader<'_, '_>) -> Result<(), Ve
 #[inline(always)]
 fn vprintf(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let [result, format, arguments] = places(cpu, i);
-    cpu.block.progress = true;
+    cpu.block.events += 1;
     each_lane(cpu, |lane| {
         use printf::Arguments;
         let format = lane.parameter(format, 8, "the format")?;

@@ -170,7 +170,7 @@ fn store(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let lanes = u64::from(cpu.mask.count_ones());
         cpu.block.counters.global_written_bytes += lanes * u64::from(shape.width * shape.count);
     }
-    cpu.block.progress = true;
+    cpu.block.events += 1;
     let width = shape.width;
     let mask = cpu.mask;
     for (k, src) in cpu.operands(i).iter().enumerate() {
