@@ -1,7 +1,8 @@
 //! From an address to bytes, or to a verdict.
 
+use super::registers::Raw;
 use super::{Cpu, Flow};
-use crate::code::{SHARED_START, Windowed};
+use crate::code::{Class, PARAM_WINDOW, SHARED_START, SHARED_WINDOW, Slot, Windowed};
 use crate::memory::RegionKind;
 use crate::ptx::ast::Space;
 use crate::verdict::{Access, Nearest, Verdict};
@@ -12,24 +13,136 @@ use crate::verdict::{Access, Nearest, Verdict};
 pub struct Span {
     /// The bytes.
     pub data: *mut u8,
-    /// Their definedness; null where everything counts as defined.
+    /// Their definedness.
     pub shadow: *mut u8,
 }
 
-impl Span {
-    const NONE: Span = Span { data: std::ptr::null_mut(), shadow: std::ptr::null_mut() };
+/// Where the lanes of a warp access memory. Lanes that do not execute have a
+/// copy of another lane's place: it may be read, so that a loop over all lanes
+/// needs no branches, but not written.
+pub trait Places {
+    /// The byte `offset` of a lane's access.
+    fn data(&self, lane: usize, offset: usize) -> *mut u8;
+    /// Its definedness.
+    fn shadow(&self, lane: usize, offset: usize) -> *mut u8;
+}
 
-    /// The span `offset` bytes on.
-    ///
-    /// # Safety
-    /// `offset` must be within the size asked.
+/// The usual case: near each other in one allocation.
+pub struct Together {
+    data: *mut u8,
+    shadow: *mut u8,
+    distances: [u32; 32],
+}
+
+/// An address register: 32 bits for the spaces that are small, or 64.
+trait Address: Raw + Into<u64> {
+    fn plus(self, offset: Self) -> Self;
+    fn minus(self, distance: u64) -> Self;
+    /// The distance from `start`, its low and its high half.
+    fn since(self, start: Self) -> (u32, u32);
+    fn low(self) -> u32;
+}
+
+impl Address for u32 {
     #[inline(always)]
-    pub unsafe fn add(self, offset: usize) -> Span {
-        // SAFETY: within the span, says the caller. A null shadow stays null.
-        unsafe {
-            let shadow = if self.shadow.is_null() { self.shadow } else { self.shadow.add(offset) };
-            Span { data: self.data.add(offset), shadow }
-        }
+    fn plus(self, offset: u32) -> u32 {
+        self.wrapping_add(offset)
+    }
+
+    #[inline(always)]
+    fn minus(self, distance: u64) -> u32 {
+        self.wrapping_sub(distance as u32)
+    }
+
+    #[inline(always)]
+    fn since(self, start: u32) -> (u32, u32) {
+        (self.wrapping_sub(start), 0)
+    }
+
+    #[inline(always)]
+    fn low(self) -> u32 {
+        self
+    }
+}
+
+impl Address for u64 {
+    #[inline(always)]
+    fn plus(self, offset: u64) -> u64 {
+        self.wrapping_add(offset)
+    }
+
+    #[inline(always)]
+    fn minus(self, distance: u64) -> u64 {
+        self.wrapping_sub(distance)
+    }
+
+    #[inline(always)]
+    fn since(self, start: u64) -> (u32, u32) {
+        let distance = self.wrapping_sub(start);
+        (distance as u32, (distance >> 32) as u32)
+    }
+
+    #[inline(always)]
+    fn low(self) -> u32 {
+        self as u32
+    }
+}
+
+impl Places for Together {
+    #[inline(always)]
+    fn data(&self, lane: usize, offset: usize) -> *mut u8 {
+        self.data.wrapping_add(self.distances[lane] as usize + offset)
+    }
+
+    #[inline(always)]
+    fn shadow(&self, lane: usize, offset: usize) -> *mut u8 {
+        self.shadow.wrapping_add(self.distances[lane] as usize + offset)
+    }
+}
+
+/// Any places.
+pub struct Apart([Span; 32]);
+
+impl Places for Apart {
+    #[inline(always)]
+    fn data(&self, lane: usize, offset: usize) -> *mut u8 {
+        self.0[lane].data.wrapping_add(offset)
+    }
+
+    #[inline(always)]
+    fn shadow(&self, lane: usize, offset: usize) -> *mut u8 {
+        self.0[lane].shadow.wrapping_add(offset)
+    }
+}
+
+/// Memory that is contiguous for the program and for the host.
+#[derive(Clone, Copy)]
+struct Buffer {
+    /// The program's address of its first byte, in the space of the access.
+    base: u64,
+    len: u64,
+    data: *mut u8,
+    /// `None` where everything counts as defined.
+    shadow: Option<*mut u8>,
+}
+
+impl Buffer {
+    fn holds(&self, address: u64, size: u64) -> bool {
+        let offset = address.wrapping_sub(self.base);
+        offset <= self.len && size <= self.len - offset
+    }
+}
+
+/// The shadow that is written for memory that has none: 32 bytes, the widest access.
+pub struct NoShadow(Box<[u128; 2]>);
+
+/// The same for reading.
+static DEFINED: [u128; 2] = [u128::MAX; 2];
+
+impl NoShadow {
+    /// All defined.
+    pub fn new() -> Self {
+        Self(Box::new([u128::MAX; 2]))
     }
 }
 
@@ -46,31 +159,92 @@ pub fn space_name(space: Space) -> &'static str {
 }
 
 impl Cpu<'_> {
-    /// The spans of all executing lanes' accesses of `size` bytes (a power of two).
-    /// Spans of other lanes are null.
-    #[inline]
-    pub fn spans(
+    /// The places of all executing lanes' accesses of `size` bytes (a power of
+    /// two) at the addresses in `slot` plus `offset`, if they are near each
+    /// other and nothing is wrong with any.
+    #[inline(always)]
+    pub fn together(
+        &mut self,
+        space: Space,
+        slot: Slot,
+        offset: i64,
+        size: u32,
+        access: Access,
+    ) -> Option<Together> {
+        match slot.class() {
+            Class::R64 => self.together_at::<u64>(space, slot, offset as u64, size, access),
+            _ => self.together_at::<u32>(space, slot, offset as u32, size, access),
+        }
+    }
+
+    #[inline(always)]
+    fn together_at<T: Address>(
+        &mut self,
+        space: Space,
+        slot: Slot,
+        offset: T,
+        size: u32,
+        access: Access,
+    ) -> Option<Together> {
+        const NEAR: u64 = 1 << 31;
+        let mask = self.mask;
+        let leader = mask.trailing_zeros() as usize % 32;
+        let first = T::row(&self.warp.registers, self.kernel, slot)[leader].plus(offset);
+        let buffer = self.buffer(space, first.into())?;
+        let shadow = buffer.shadow?;
+        if access != Access::Read && self.is_read_only(space, first.into()) {
+            return None;
+        }
+        // Distances count from a place before the first lane's.
+        let into = Into::<u64>::into(first).wrapping_sub(buffer.base);
+        let origin = into.saturating_sub(NEAR);
+        let last = buffer.len.checked_sub(size.into())?.checked_sub(origin)?;
+        let last = u32::try_from(last).unwrap_or(u32::MAX);
+        let start = first.minus(into - origin);
+        let row = T::row(&self.warp.registers, self.kernel, slot);
+        let mut distances = [0; 32];
+        let (mut far, mut wrong, mut unaligned) = (0, false, 0);
+        for l in 0..32 {
+            let address = if mask >> l & 1 == 1 { row[l].plus(offset) } else { first };
+            let (low, high) = address.since(start);
+            distances[l] = low;
+            far |= high;
+            wrong |= low > last;
+            unaligned |= address.low();
+        }
+        let fine = far == 0 && !wrong && unaligned & (size - 1) == 0;
+        fine.then(|| Together {
+            data: buffer.data.wrapping_add(origin as usize),
+            shadow: shadow.wrapping_add(origin as usize),
+            distances,
+        })
+    }
+
+    /// The same lane by lane: for local memory, memory without a shadow, lanes
+    /// in several allocations, and to say what is wrong.
+    pub fn apart(
         &mut self,
         space: Space,
         addresses: &[u64; 32],
         size: u32,
         access: Access,
-    ) -> Result<[Span; 32], Flow> {
-        let mut spans = [Span::NONE; 32];
-        let mut rest = self.mask;
-        while rest != 0 {
-            let lane = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
+    ) -> Result<Apart, Flow> {
+        let first = self.mask.trailing_zeros() as usize % 32;
+        let mut spans = [None; 32];
+        for lane in first..32 {
+            if self.mask >> lane & 1 == 0 {
+                continue;
+            }
             match self.span(space, lane, addresses[lane], size, access) {
-                Ok(span) => spans[lane] = span,
+                Ok(span) => spans[lane] = Some(span),
                 Err(verdict) => return Err(self.fault(verdict, 1 << lane)),
             }
         }
-        Ok(spans)
+        let null = Span { data: std::ptr::null_mut(), shadow: std::ptr::null_mut() };
+        Ok(Apart(std::array::from_fn(|lane| spans[lane].or(spans[first]).unwrap_or(null))))
     }
 
     /// The span of one lane's access.
-    #[inline(always)]
     pub fn span(
         &mut self,
         space: Space,
@@ -83,71 +257,99 @@ impl Cpu<'_> {
             let space = space_name(space).to_owned();
             return Err(Verdict::Misaligned { access, space, address, align: size });
         }
-        let found = match space {
-            Space::Global | Space::Const => self.global(address, size, access),
-            Space::Shared => self.block.shared.at(address, u64::from(size)).map(pair),
-            Space::Local => self.local(lane, address, size),
-            Space::Param => return self.param(address, size, access),
-            Space::Generic => match Windowed::of(address) {
-                Windowed::Global(a) => self.global(a, size, access),
-                Windowed::Shared(a) => self.block.shared.at(a, u64::from(size)).map(pair),
-                Windowed::Local(a) => self.local(lane, a, size),
-                Windowed::Param(a) => return self.param(a, size, access),
-            },
+        let local = match (space, Windowed::of(address)) {
+            (Space::Local, _) => Some(address),
+            (Space::Generic, Windowed::Local(offset)) => Some(offset),
+            _ => None,
         };
-        match found {
-            Some(span) if !(span.data.is_null()) => Ok(span),
-            Some(_) => Err(Verdict::ReadOnly { space: space_name(space).to_owned(), address }),
+        let span = match local {
+            Some(offset) => self.local(lane, offset, size),
+            None => self.buffer(space, address).filter(|b| b.holds(address, size.into())).map(|b| {
+                let offset = (address - b.base) as usize;
+                Span {
+                    data: b.data.wrapping_add(offset),
+                    shadow: b.shadow.map_or_else(|| self.no_shadow(access), |s| s.wrapping_add(offset)),
+                }
+            }),
+        };
+        match span {
             None => Err(self.out_of_bounds(space, lane, address, size, access)),
+            Some(_) if access != Access::Read && self.is_read_only(space, address) => {
+                Err(Verdict::ReadOnly { space: space_name(space).to_owned(), address })
+            }
+            Some(span) => Ok(span),
+        }
+    }
+
+    /// The buffer around an address, unless it is local memory.
+    #[inline(always)]
+    fn buffer(&mut self, space: Space, address: u64) -> Option<Buffer> {
+        match space {
+            Space::Global | Space::Const => self.global(address),
+            Space::Shared => Some(self.shared(0)),
+            Space::Param => Some(self.params(0)),
+            Space::Local => None,
+            Space::Generic => match Windowed::of(address) {
+                Windowed::Global(_) => self.global(address),
+                Windowed::Shared(_) => Some(self.shared(SHARED_WINDOW)),
+                Windowed::Param(_) => Some(self.params(PARAM_WINDOW)),
+                Windowed::Local(_) => None,
+            },
         }
     }
 
     #[inline(always)]
-    fn global(&mut self, address: u64, size: u32, access: Access) -> Option<Span> {
-        let size = u64::from(size);
+    fn global(&mut self, address: u64) -> Option<Buffer> {
         let region = match self.block.region {
-            Some(r) if r.contains(address, size) => r,
+            Some(region) if region.contains(address, 1) => region,
             _ => {
-                let r = *self.launch.memory.find(address).filter(|r| r.contains(address, size))?;
-                self.block.region = Some(r);
-                r
+                let region = *self.launch.memory.find(address)?;
+                self.block.region = Some(region);
+                region
             }
         };
-        if region.kind == RegionKind::Constant && access != Access::Read {
-            return Some(Span::NONE);
-        }
-        let offset = (address - region.base) as usize;
-        // SAFETY: the region holds `size` bytes at this offset, and lives as
-        // long as the launch's map.
-        unsafe {
-            let shadow = match region.kind.host_writes() {
-                true => std::ptr::null_mut(),
-                false => region.shadow.add(offset),
-            };
-            Some(Span { data: region.data.add(offset), shadow })
-        }
+        let shadow = (!region.kind.host_writes()).then_some(region.shadow);
+        Some(Buffer { base: region.base, len: region.len, data: region.data, shadow })
     }
 
-    fn local(&mut self, lane: usize, address: u64, size: u32) -> Option<Span> {
-        self.warp.local.get_mut(lane)?.at(address, u64::from(size)).map(pair)
+    #[inline(always)]
+    fn shared(&mut self, window: u64) -> Buffer {
+        let (data, shadow) = self.block.shared.start();
+        let base = window + u64::from(SHARED_START);
+        Buffer { base, len: self.block.shared.len() as u64, data, shadow: Some(shadow) }
     }
 
-    fn param(&self, address: u64, size: u32, access: Access) -> Result<Span, Verdict> {
+    #[inline(always)]
+    fn params(&self, window: u64) -> Buffer {
         let params = &self.launch.params;
-        let space = space_name(Space::Param).to_owned();
-        if access != Access::Read {
-            return Err(Verdict::ReadOnly { space, address });
+        // Never written through: see `is_read_only`.
+        Buffer { base: window, len: params.len() as u64, data: params.as_ptr().cast_mut(), shadow: None }
+    }
+
+    fn local(&mut self, lane: usize, offset: u64, size: u32) -> Option<Span> {
+        let (data, shadow) = self.warp.local.get_mut(lane)?.at(offset, size.into())?;
+        Some(Span { data, shadow })
+    }
+
+    #[inline(always)]
+    fn is_read_only(&self, space: Space, address: u64) -> bool {
+        match (space, Windowed::of(address)) {
+            (Space::Param | Space::Const, _) | (Space::Generic, Windowed::Param(_)) => true,
+            (Space::Global, _) | (Space::Generic, Windowed::Global(_)) => {
+                self.block.region.is_some_and(|r| r.kind == RegionKind::Constant && r.contains(address, 1))
+            }
+            _ => false,
         }
-        match params.get(address as usize..).filter(|p| p.len() >= size as usize) {
-            // Never written through: writes were refused above.
-            Some(p) => Ok(Span { data: p.as_ptr().cast_mut(), shadow: std::ptr::null_mut() }),
-            None => Err(Verdict::OutOfBounds {
-                access,
-                space,
-                address,
-                size,
-                nearest: past(0, params.len() as u64, address, size),
-            }),
+    }
+
+    /// The shadow of memory that has none.
+    fn no_shadow(&mut self, access: Access) -> *mut u8 {
+        match access {
+            Access::Read => DEFINED.as_ptr().cast::<u8>().cast_mut(),
+            Access::Write | Access::Atomic => {
+                *self.block.no_shadow.0 = DEFINED;
+                self.block.no_shadow.0.as_mut_ptr().cast()
+            }
         }
     }
 
@@ -156,7 +358,9 @@ impl Cpu<'_> {
         let at = match space {
             Space::Shared => Windowed::Shared(address),
             Space::Local => Windowed::Local(address),
-            _ => Windowed::of(address),
+            Space::Param => Windowed::Param(address),
+            Space::Global | Space::Const => Windowed::Global(address),
+            Space::Generic => Windowed::of(address),
         };
         let (name, nearest) = match at {
             Windowed::Shared(a) => {
@@ -167,15 +371,11 @@ impl Cpu<'_> {
                 let len = self.warp.local.get(lane).map_or(0, |l| l.len() as u64);
                 ("local", past(0, len, a, size))
             }
-            _ => (space_name(space), self.launch.memory.explain(address, u64::from(size))),
+            Windowed::Param(a) => ("parameter", past(0, self.launch.params.len() as u64, a, size)),
+            Windowed::Global(a) => (space_name(space), self.launch.memory.explain(a, u64::from(size))),
         };
         Verdict::OutOfBounds { access, space: name.to_owned(), address, size, nearest }
     }
-}
-
-#[inline(always)]
-fn pair((data, shadow): (*mut u8, *mut u8)) -> Span {
-    Span { data, shadow }
 }
 
 fn past(base: u64, len: u64, address: u64, size: u32) -> Nearest {

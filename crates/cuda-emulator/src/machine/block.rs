@@ -1,5 +1,6 @@
 //! A block: its warps, its shared memory, its barriers.
 
+use super::access::NoShadow;
 use super::grid::Launch;
 use super::shared::Shared;
 use super::warp::{Stop, Warp};
@@ -67,6 +68,8 @@ pub struct BlockState {
     pub events: u64,
     /// The region of global memory touched last.
     pub region: Option<Region>,
+    /// Stands in for the shadow of memory that has none.
+    pub no_shadow: NoShadow,
 }
 
 impl BlockState {
@@ -168,6 +171,7 @@ impl Block {
                 counters: Counters { blocks: 1, ..Counters::new() },
                 events: 0,
                 region: None,
+                no_shadow: NoShadow::new(),
             },
             warps: (0..warps).map(|w| Warp::new(kernel, w, lanes(w))).collect(),
             next: 0,

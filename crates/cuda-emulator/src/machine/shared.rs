@@ -1,8 +1,6 @@
 //! Shared memory of a block and local memory of a thread, with a shadow byte
 //! beside each byte.
 
-use crate::code::SHARED_START;
-
 /// Bytes aligned for the widest access, and their definedness (0 undefined,
 /// 0xFF defined).
 #[derive(Default, Clone)]
@@ -32,6 +30,11 @@ impl Bytes {
         }
     }
 
+    /// Makes bytes from `start` on undefined.
+    pub fn forget(&mut self, start: usize) {
+        self.shadow[start / 16..].fill(0);
+    }
+
     /// Pointers to the byte at `offset` and its shadow, if `size` bytes there are inside.
     #[inline(always)]
     pub fn at(&mut self, offset: u64, size: u64) -> Option<(*mut u8, *mut u8)> {
@@ -59,10 +62,10 @@ impl Shared {
         Self(Bytes::new(bytes as usize))
     }
 
-    /// Pointers to the byte at an address and its shadow, if `size` bytes there are inside.
+    /// Pointers to the first byte and its shadow.
     #[inline(always)]
-    pub fn at(&mut self, address: u64, size: u64) -> Option<(*mut u8, *mut u8)> {
-        self.0.at(address.wrapping_sub(u64::from(SHARED_START)), size)
+    pub fn start(&mut self) -> (*mut u8, *mut u8) {
+        (self.0.data.as_mut_ptr().cast(), self.0.shadow.as_mut_ptr().cast())
     }
 
     /// Length in bytes.

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::AcqRel, Order
 use half::{bf16, f16};
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot, Windowed, class_of};
+use crate::machine::access::Places;
 use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
-use crate::machine::ops::memory::{Shape, defined, read, space_of, undefined_bytes, write};
+use crate::machine::ops::memory::{Shape, read, shadow_of, space_of, undefined_bytes, write};
 use crate::machine::ops::moves::{value_of, write_any};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type, Type::*};
@@ -144,8 +145,8 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
     let addresses = cpu.addresses(i, i.src[0]);
     let bytes = shape.width * shape.count;
-    let spans = match cpu.spans(shape.space, &addresses, bytes, Access::Atomic) {
-        Ok(spans) => spans,
+    let places = match cpu.apart(shape.space, &addresses, bytes, Access::Atomic) {
+        Ok(places) => places,
         Err(flow) => return flow,
     };
     let mask = cpu.mask;
@@ -163,16 +164,14 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             let (c, c_undefined) = operand(cpu, second, lane);
             let f = if flushes && is_global(lane) { add_f32_flushing } else { f };
             changed |= u32::from(is_global(lane)) << lane;
-            // SAFETY: the span holds all elements of the access, aligned to the whole.
+            // SAFETY: the place holds all elements of the access, aligned to the whole.
             unsafe {
-                let at = spans[lane].add(k * shape.width as usize);
-                let (old, new) = update(at.data, shape.width, |old| f(old, b, c));
+                let offset = k * shape.width as usize;
+                let (data, at_shadow) = (places.data(lane, offset), places.shadow(lane, offset));
+                let (old, new) = update(data, shape.width, |old| f(old, b, c));
                 cpu.block.events += u64::from(new != old);
                 old_values[lane] = old;
-                if at.shadow.is_null() {
-                    continue;
-                }
-                let shadow = read(at.shadow, shape.width);
+                let shadow = read(at_shadow, shape.width);
                 old_undefined[lane] = undefined_bytes(shadow, shape.width);
                 let undefined = match name {
                     "exch" => b_undefined,
@@ -183,7 +182,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
                 };
                 let after = shadow_of(undefined, shape.width);
                 if after != shadow {
-                    write(at.shadow, shape.width, after);
+                    write(at_shadow, shape.width, after);
                 }
             }
         }
@@ -199,11 +198,6 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 /// A lane of an operand, and its undefined bytes.
 fn operand(cpu: &Cpu<'_>, slot: Slot, lane: usize) -> (u64, u8) {
     (value_of(cpu, slot, lane), cpu.warp.registers.undefined_bytes(slot, lane))
-}
-
-/// The shadow of an element whose bytes named in `undefined`, a bit each, are undefined.
-fn shadow_of(undefined: u8, width: u32) -> u64 {
-    (0..width).filter(|b| undefined >> b & 1 == 1).fold(defined(width), |s, b| s & !(0xff << (8 * b)))
 }
 
 /// Decodes this family.

@@ -98,7 +98,13 @@ fn enter(cpu: &mut Cpu<'_>, i: &Inst, index: usize, lanes: u32) -> Flow {
     let depth = cpu.depth + 1;
     cpu.warp.registers.enter_frame(depth, lanes);
     let bytes = cpu.kernel.local_bytes as usize;
-    cpu.warp.local.iter_mut().for_each(|l| l.grow(bytes * (depth as usize + 1)));
+    for (lane, local) in cpu.warp.local.iter_mut().enumerate() {
+        local.grow(bytes * (depth as usize + 1));
+        // What an earlier call left there is not this one's.
+        if lanes >> lane & 1 == 1 {
+            local.forget(bytes * depth as usize);
+        }
+    }
     let kernel = cpu.kernel;
     let callee = &kernel.functions[index];
     let params = cpu.operands(i).iter().skip(callee.returns.len());

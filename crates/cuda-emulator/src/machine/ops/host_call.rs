@@ -25,7 +25,7 @@ impl Reader<'_, '_> {
         let span = self.cpu.span(space, self.lane, address, bytes, Access::Read)?;
         // SAFETY: the span is that of an aligned access of so many bytes.
         unsafe {
-            let is_defined = span.shadow.is_null() || read(span.shadow, bytes) == defined(bytes);
+            let is_defined = read(span.shadow, bytes) == defined(bytes);
             Ok((read(span.data, bytes), is_defined))
         }
     }
@@ -94,7 +94,7 @@ fn vprintf(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         (lane.cpu.launch.print)(&String::from_utf8_lossy(&text));
         let address = u64::from(lane.cpu.depth * lane.cpu.kernel.local_bytes + result);
         let span = lane.cpu.span(Space::Local, lane.lane, address, 4, Access::Write)?;
-        // SAFETY: the span is that of an aligned access of 4 bytes; local memory has a shadow.
+        // SAFETY: the span is that of an aligned access of 4 bytes.
         unsafe {
             write(span.data, 4, lane.count.into());
             write(span.shadow, 4, defined(4));

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, List, Reference, Slot, class_of};
-use crate::machine::access::Span;
+use crate::machine::access::Places;
 use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
 use crate::machine::registers::{Raw, blend};
@@ -98,113 +98,183 @@ pub fn undefined_bytes(shadow: u64, width: u32) -> u8 {
     (0..width).fold(0, |bits, byte| bits | u8::from(shadow >> (8 * byte) & 0xff != 0xff) << byte)
 }
 
+/// The shadow of an element whose bytes named in `undefined`, a bit each, are undefined.
 #[inline(always)]
-fn load(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+pub fn shadow_of(undefined: u8, width: u32) -> u64 {
+    (0..width).filter(|b| undefined >> b & 1 == 1).fold(defined(width), |s, b| s & !(0xff << (8 * b)))
+}
+
+#[inline(always)]
+fn load<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    access(cpu, i, Access::Read, &Load::<WIDTH>)
+}
+
+#[inline(always)]
+fn store<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    access(cpu, i, Access::Write, &Store::<WIDTH>)
+}
+
+/// What is done at the places of an access.
+trait Transfer {
+    fn run(&self, cpu: &mut Cpu<'_>, i: &Inst, shape: Shape, places: &impl Places);
+}
+
+struct Load<const WIDTH: u32>;
+struct Store<const WIDTH: u32>;
+
+#[inline(always)]
+fn access(cpu: &mut Cpu<'_>, i: &Inst, access: Access, transfer: &impl Transfer) -> Flow {
     let shape = Shape::unpack(i.aux);
-    let Ok(spans) = locate(cpu, i, shape, Access::Read) else { return Flow::Fault };
-    if matches!(shape.space, Space::Global | Space::Generic) {
-        let lanes = u64::from(cpu.mask.count_ones());
-        cpu.block.counters.global_read_bytes += lanes * u64::from(shape.width * shape.count);
+    if let Err(flow) = cpu.require_defined(i.src[0], Use::Address) {
+        return flow;
     }
-    let results = cpu.results(i);
-    for (k, dst) in results.iter().enumerate() {
-        let offset = k * shape.width as usize;
-        match dst.class() {
-            Class::R32 => load_element::<u32>(cpu, &spans, shape, offset, *dst, |v| v as u32),
-            _ => load_element::<u64>(cpu, &spans, shape, offset, *dst, |v| v),
+    let size = shape.width * shape.count;
+    if matches!(shape.space, Space::Global | Space::Generic) {
+        let bytes = u64::from(cpu.mask.count_ones() * size);
+        match access {
+            Access::Read => cpu.block.counters.global_read_bytes += bytes,
+            _ => cpu.block.counters.global_written_bytes += bytes,
         }
+    }
+    match cpu.together(shape.space, i.src[0], i.imm, size, access) {
+        Some(places) => transfer.run(cpu, i, shape, &places),
+        None => return access_apart(cpu, i, access, transfer),
     }
     Flow::Next
 }
 
+#[inline(never)]
+fn access_apart(cpu: &mut Cpu<'_>, i: &Inst, access: Access, transfer: &impl Transfer) -> Flow {
+    let shape = Shape::unpack(i.aux);
+    let addresses = cpu.addresses(i, i.src[0]);
+    match cpu.apart(shape.space, &addresses, shape.width * shape.count, access) {
+        Ok(places) => transfer.run(cpu, i, shape, &places),
+        Err(flow) => return flow,
+    }
+    Flow::Next
+}
+
+impl<const WIDTH: u32> Transfer for Load<WIDTH> {
+    #[inline(always)]
+    fn run(&self, cpu: &mut Cpu<'_>, i: &Inst, shape: Shape, places: &impl Places) {
+        for (k, dst) in cpu.results(i).iter().enumerate() {
+            let offset = k * WIDTH as usize;
+            match dst.class() {
+                Class::R32 => load_element::<u32, WIDTH>(cpu, places, shape, offset, *dst, |v| v as u32),
+                _ => load_element::<u64, WIDTH>(cpu, places, shape, offset, *dst, |v| v),
+            }
+        }
+    }
+}
+
+impl<const WIDTH: u32> Transfer for Store<WIDTH> {
+    #[inline(always)]
+    fn run(&self, cpu: &mut Cpu<'_>, i: &Inst, _: Shape, places: &impl Places) {
+        cpu.block.events += 1;
+        for (k, src) in cpu.operands(i).iter().enumerate() {
+            let offset = k * WIDTH as usize;
+            match src.class() {
+                Class::R32 => store_element::<u32, WIDTH>(cpu, places, offset, *src, |v| v.into()),
+                _ => store_element::<u64, WIDTH>(cpu, places, offset, *src, |v| v),
+            }
+        }
+    }
+}
+
+#[cold]
+fn unlikely() {}
+
 #[inline(always)]
-fn load_element<T: Raw>(
+fn load_element<T: Raw, const WIDTH: u32>(
     cpu: &mut Cpu<'_>,
-    spans: &[Span; 32],
+    places: &impl Places,
     shape: Shape,
     offset: usize,
     dst: Slot,
     narrow: impl Fn(u64) -> T,
 ) {
-    let width = shape.width;
     let mask = cpu.mask;
-    let mut value = [T::default(); 32];
-    let mut partly = 0u32;
-    for lane in 0..32 {
-        if mask >> lane & 1 == 0 {
-            continue;
-        }
-        // SAFETY: the span holds all elements of the access, aligned to the whole.
-        unsafe {
-            let at = spans[lane].add(offset);
-            let mut v = read(at.data, width);
-            if shape.signed {
-                let shift = 64 - 8 * width;
-                v = ((v << shift) as i64 >> shift) as u64;
-            }
-            value[lane] = narrow(v);
-            if !at.shadow.is_null() && read(at.shadow, width) != defined(width) {
-                partly |= 1 << lane;
+    // Above the element are the copies of its sign, if the register is wider.
+    let is_wider = size_of::<T>() as u32 > WIDTH;
+    let above = if is_wider && shape.signed { 64 - 8 * WIDTH } else { 0 };
+    let mut partly_undefined = false;
+    let mut read_all = |to: &mut [T; 32]| {
+        for (lane, to) in to.iter_mut().enumerate() {
+            // SAFETY: the places of all lanes may be read, and hold all
+            // elements of the access, aligned to the whole.
+            let (bits, shadow) =
+                unsafe { (read(places.data(lane, offset), WIDTH), read(places.shadow(lane, offset), WIDTH)) };
+            *to = narrow(if is_wider { ((bits << above) as i64 >> above) as u64 } else { bits });
+            // A branch, which is hardly ever taken, costs less than a sum over the lanes.
+            if shadow != defined(WIDTH) {
+                unlikely();
+                partly_undefined = true;
             }
         }
+    };
+    let row = T::row_mut(&mut cpu.warp.registers, dst);
+    if mask == u32::MAX {
+        read_all(row);
+    } else {
+        let mut value = [T::default(); 32];
+        read_all(&mut value);
+        blend(row, mask, &value);
     }
-    blend(T::row_mut(&mut cpu.warp.registers, dst), mask, &value);
     cpu.warp.registers.set_undefined(dst, mask, 0);
-    for lane in (0..32).filter(|l| partly >> l & 1 == 1) {
+    if !partly_undefined {
+        return;
+    }
+    for lane in (0..32).filter(|l| mask >> l & 1 == 1) {
         // SAFETY: as above.
-        let shadow = unsafe { read(spans[lane].add(offset).shadow, width) };
-        let mut bytes = undefined_bytes(shadow, width);
+        let shadow = unsafe { read(places.shadow(lane, offset), WIDTH) };
+        let mut bytes = undefined_bytes(shadow, WIDTH);
         // A sign-extended value is as undefined as its sign.
-        if shape.signed && bytes >> (width - 1) & 1 == 1 {
-            bytes |= 0xff << (width - 1);
+        if shape.signed && bytes >> (WIDTH - 1) & 1 == 1 {
+            bytes |= 0xff << (WIDTH - 1);
         }
         cpu.warp.registers.set_undefined_bytes(dst, lane, bytes);
     }
 }
 
 #[inline(always)]
-fn store(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    let shape = Shape::unpack(i.aux);
-    let Ok(spans) = locate(cpu, i, shape, Access::Write) else { return Flow::Fault };
-    if matches!(shape.space, Space::Global | Space::Generic) {
-        let lanes = u64::from(cpu.mask.count_ones());
-        cpu.block.counters.global_written_bytes += lanes * u64::from(shape.width * shape.count);
-    }
-    cpu.block.events += 1;
-    let width = shape.width;
+fn store_element<T: Raw, const WIDTH: u32>(
+    cpu: &mut Cpu<'_>,
+    places: &impl Places,
+    offset: usize,
+    src: Slot,
+    widen: impl Fn(T) -> u64,
+) {
+    let registers = &cpu.warp.registers;
+    let value = T::row(registers, cpu.kernel, src);
     let mask = cpu.mask;
-    for (k, src) in cpu.operands(i).iter().enumerate() {
-        let undefined = cpu.warp.registers.undefined(*src);
-        for lane in (0..32).filter(|l| mask >> l & 1 == 1) {
-            let value = match src.class() {
-                Class::R32 => u64::from(u32::row(&cpu.warp.registers, cpu.kernel, *src)[lane]),
-                _ => u64::row(&cpu.warp.registers, cpu.kernel, *src)[lane],
-            };
-            let mut shadow = defined(width);
-            if undefined >> lane & 1 == 1 {
-                let bytes = cpu.warp.registers.undefined_bytes(*src, lane);
-                for byte in (0..width).filter(|b| bytes >> b & 1 == 1) {
-                    shadow &= !(0xff << (8 * byte));
-                }
-            }
-            // SAFETY: the span holds all elements of the access, aligned to the whole.
-            unsafe {
-                let at = spans[lane].add(k * width as usize);
-                write(at.data, width, value);
-                if !at.shadow.is_null() {
-                    write(at.shadow, width, shadow);
-                }
-            }
+    let mut all_defined = defined(WIDTH);
+    each(mask, |lane| {
+        // SAFETY: the places of executing lanes hold all elements of the
+        // access, aligned to the whole.
+        unsafe {
+            write(places.data(lane, offset), WIDTH, widen(value[lane]));
+            all_defined &= read(places.shadow(lane, offset), WIDTH);
         }
+    });
+    // Mostly the shadow need not be written.
+    if registers.undefined(src) & mask == 0 && all_defined == defined(WIDTH) {
+        return;
     }
-    Flow::Next
+    each(mask, |lane| {
+        let shadow = shadow_of(registers.undefined_bytes(src, lane), WIDTH);
+        // SAFETY: as above.
+        unsafe { write(places.shadow(lane, offset), WIDTH, shadow) };
+    });
 }
 
+/// Calls `f` with each lane of `mask`.
 #[inline(always)]
-fn locate(cpu: &mut Cpu<'_>, i: &Inst, shape: Shape, access: Access) -> Result<[Span; 32], Flow> {
-    cpu.require_defined(i.src[0], Use::Address)?;
-    let addresses = cpu.addresses(i, i.src[0]);
-    cpu.spans(shape.space, &addresses, shape.width * shape.count, access)
+fn each(mask: u32, mut f: impl FnMut(usize)) {
+    if mask == u32::MAX {
+        (0..32).for_each(f);
+    } else {
+        (0..32).filter(|l| mask >> l & 1 == 1).for_each(&mut f);
+    }
 }
 
 /// Decodes this family.
@@ -269,13 +339,18 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             (_, other) => return Err(d.error(format!("{other:?} is no register"))),
         }
     }
-    if is_store {
-        let list = d.list(&[], &slots);
-        emit(d, both!(store), shape, reference, list);
-    } else {
-        let list = d.list(&slots, &[]);
-        emit(d, both!(load), shape, reference, list);
-    }
+    let op = match (is_store, width) {
+        (false, 1) => both!(load::<1>),
+        (false, 2) => both!(load::<2>),
+        (false, 4) => both!(load::<4>),
+        (false, _) => both!(load::<8>),
+        (true, 1) => both!(store::<1>),
+        (true, 2) => both!(store::<2>),
+        (true, 4) => both!(store::<4>),
+        (true, _) => both!(store::<8>),
+    };
+    let list = if is_store { d.list(&[], &slots) } else { d.list(&slots, &[]) };
+    emit(d, op, shape, reference, list);
     Ok(())
 }
 
