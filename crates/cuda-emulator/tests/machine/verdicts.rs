@@ -2,10 +2,9 @@
 //! its correct twin that passes. The line at which the bug must be reported is
 //! marked `// HERE`.
 
-mod support;
-
 use cuda_emulator::verdict::{Access, Finding, Nearest, Stand, Use, Verdict};
-use support::Device;
+
+use crate::device::Device;
 
 /// A module with one kernel `test(a, b)`; `%rd1` and `%rd2` hold the
 /// parameters, `%r1` the thread's index and `%rd3` four times that.
@@ -31,12 +30,11 @@ fn module(before: &str, body: &str) -> String {
     )
 }
 
+/// The device, the arguments and the outcome of one run.
+type Run = (Device, [u64; 2], Result<(), Box<Finding>>);
+
 /// Runs the kernel in one block under several seeds, with what `arguments` prepares.
-fn run(
-    ptx: &str,
-    threads: u32,
-    arguments: impl Fn(&mut Device) -> [u64; 2],
-) -> Vec<(Device, [u64; 2], Result<(), Box<Finding>>)> {
+fn run(ptx: &str, threads: u32, arguments: impl Fn(&mut Device) -> [u64; 2]) -> Vec<Run> {
     (0..6)
         .map(|seed| {
             let mut device = Device::new(ptx);
