@@ -1,4 +1,25 @@
 //! The CUDA driver in software.
+//!
+//! A shared library with the driver's name and exports, which executes a program's own PTX, the very text that a GPU
+//! would get out of its fatbin, and is harsher than a GPU: accesses outside of allocations, values that nothing has
+//! written, deadlocks, divergence and misused barriers are findings, with kernel, line, block, warp and lane. What it
+//! does not know is an error that names the instruction or function.
+//!
+//! [`choose`] takes the real driver where there is one and this one otherwise; [`install`] takes this one. Both must
+//! come before the first call of CUDA. [`findings`] says what was found; [`require_defined`] holds an output to having
+//! been written.
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `CUDA_EMULATOR_SEED` | the order of blocks and warps; 0 is the order of their numbers |
+//! | `CUDA_EMULATOR_DEVICES` | how many devices there are (1) |
+//! | `CUDA_EMULATOR_MEMORY` | memory of each, such as `80G` |
+//! | `CUDA_EMULATOR_EAGER=1` | work runs when it is queued, not as late as CUDA allows |
+//! | `CUDA_EMULATOR_LOG=1` | every call that fails says why |
+//! | `CUDA_EMULATOR_DUMP_PTX` | a folder for the PTX of each loaded module |
+//! | `CUDA_EMULATOR_SUBSTITUTE` | a PTX file that is loaded in place of the module with its kernels |
+//! | `CUDA_EMULATOR_LIBRARY` | the shared library, where it is not beside the program |
+//! | `CUDA_EMULATOR_PORTABLE=1` | no AVX2 |
 
 pub mod code;
 pub mod counters;

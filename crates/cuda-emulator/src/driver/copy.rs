@@ -101,33 +101,27 @@ impl Driver {
         }
     }
 
-    fn copy_flat(&'static self, dst: u64, src: u64, bytes: usize, stream: Option<Handle>) -> Outcome {
-        let (state, stream, until) = match stream {
-            Some(stream) => {
-                let (state, stream) = self.named_stream(stream)?;
-                (state, stream, Return::Queued)
-            }
-            None => {
-                let (state, stream) = self.default_stream()?;
-                (state, stream, Return::Done)
-            }
+    /// The stream of a copy: a synchronous one names none, and returns when it is done.
+    fn stream_of_copy(
+        &'static self,
+        stream: Option<Handle>,
+    ) -> Outcome<(MutexGuard<'static, State>, Handle, Return)> {
+        let ((state, stream), until) = match stream {
+            Some(stream) => (self.named_stream(stream)?, Return::Queued),
+            None => (self.default_stream()?, Return::Done),
         };
+        Ok((state, stream, until))
+    }
+
+    fn copy_flat(&'static self, dst: u64, src: u64, bytes: usize, stream: Option<Handle>) -> Outcome {
+        let (state, stream, until) = self.stream_of_copy(stream)?;
         let copy = Copy::line(state.any_place(dst), state.any_place(src), bytes as u64);
         self.copy(state, stream, copy, until)
     }
 
     fn copy_2d(&'static self, description: In<Copy2d>, stream: Option<Handle>) -> Outcome {
         let description = description.get()?;
-        let (state, stream, until) = match stream {
-            Some(stream) => {
-                let (state, stream) = self.named_stream(stream)?;
-                (state, stream, Return::Queued)
-            }
-            None => {
-                let (state, stream) = self.default_stream()?;
-                (state, stream, Return::Done)
-            }
-        };
+        let (state, stream, until) = self.stream_of_copy(stream)?;
         let copy = description.resolve(&state)?;
         self.copy(state, stream, copy, until)
     }

@@ -11,7 +11,7 @@ use super::status::{Outcome, Status, refuse, require};
 const NAME: &str = "cuda-emulator (sm_90a)";
 
 /// Streaming multiprocessors.
-pub const MULTIPROCESSORS: u32 = 132;
+pub use crate::machine::MULTIPROCESSORS;
 /// Threads of one block.
 pub const THREADS_PER_BLOCK: u32 = 1024;
 /// Threads resident on one multiprocessor.

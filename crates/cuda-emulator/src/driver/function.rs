@@ -12,6 +12,7 @@ use crate::code::Kernel;
 use crate::fatbin::Resources;
 
 /// A kernel of a loaded module.
+#[derive(Clone)]
 pub struct Function {
     pub context: Handle,
     pub module: Handle,

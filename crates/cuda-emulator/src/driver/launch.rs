@@ -26,6 +26,11 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Of a launch that says nothing of clusters: they are the kernel's own, if it has them.
+    fn new(kernel: &Kernel, grid: [u32; 3], block: [u32; 3], dynamic_shared: u32, cooperative: bool) -> Self {
+        Self { grid, block, cluster: kernel.cluster.unwrap_or([1; 3]), dynamic_shared, cooperative }
+    }
+
     pub fn threads(&self) -> u32 {
         self.block.iter().fold(1, |product, &extent| product.saturating_mul(extent))
     }
@@ -251,10 +256,7 @@ export! {
         extra: In<usize>,
     ) {
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        let shape = |kernel: &Kernel| {
-            let cluster = kernel.cluster.unwrap_or([1; 3]);
-            Ok(Shape { grid, block, cluster, dynamic_shared, cooperative: false })
-        };
+        let shape = |kernel: &Kernel| Ok(Shape::new(kernel, grid, block, dynamic_shared, false));
         driver.launch(function, stream, shape, each, extra)
     }
 
@@ -271,10 +273,7 @@ export! {
         each: In<*const u8>,
     ) {
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        let shape = |kernel: &Kernel| {
-            let cluster = kernel.cluster.unwrap_or([1; 3]);
-            Ok(Shape { grid, block, cluster, dynamic_shared, cooperative: true })
-        };
+        let shape = |kernel: &Kernel| Ok(Shape::new(kernel, grid, block, dynamic_shared, true));
         driver.launch(function, stream, shape, each, In::at_address(0))
     }
 

@@ -8,11 +8,11 @@ use super::device::{
     BLOCKS_PER_SM, MULTIPROCESSORS, REGISTERS_PER_SM, SHARED_PER_BLOCK_OPTIN, SHARED_PER_SM, SHARED_RESERVED,
     THREADS_PER_SM,
 };
-use super::export;
 use super::function::Function;
 use super::launch::{Config, Shape};
 use super::state::Handle;
 use super::status::{Outcome, Status, refuse, require};
+use super::{Driver, export};
 
 const WARP: u32 = 32;
 /// Registers are handed to warps in units of this.
@@ -83,6 +83,29 @@ fn threads(count: c_int) -> Outcome<u32> {
     }
 }
 
+impl Driver {
+    /// The grid and block of highest occupancy for a function whose dynamic
+    /// shared memory is given, or depends on the block.
+    fn best_block(
+        &self,
+        function: Handle,
+        dynamic_for: BytesForBlock,
+        dynamic: usize,
+        limit: c_int,
+    ) -> Outcome<(u32, u32)> {
+        let state = self.lock();
+        let function = state.functions.get(state.resolve(function)?)?.clone();
+        // The program's own function runs without the lock: it may call the API.
+        drop(state);
+        let fixed = size(dynamic)?;
+        let dynamic = |threads: u32| match dynamic_for {
+            Some(bytes) => u32::try_from(bytes(threads as c_int)).unwrap_or(u32::MAX),
+            None => fixed,
+        };
+        Ok(best_block(&function, &dynamic, limit.max(0) as u32))
+    }
+}
+
 export! {
     |driver| fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
         blocks: Out<c_int>,
@@ -132,14 +155,7 @@ export! {
         dynamic: usize,
         limit: c_int,
     ) {
-        let state = driver.lock();
-        let function = state.functions.get(state.resolve(function)?)?;
-        let fixed = size(dynamic)?;
-        let dynamic = |threads: u32| match dynamic_for {
-            Some(bytes) => u32::try_from(bytes(threads as c_int)).unwrap_or(u32::MAX),
-            None => fixed,
-        };
-        let (blocks, threads) = best_block(function, &dynamic, limit.max(0) as u32);
+        let (blocks, threads) = driver.best_block(function, dynamic_for, dynamic, limit)?;
         grid.set(blocks as c_int)?;
         block.set(threads as c_int)
     }
@@ -154,14 +170,7 @@ export! {
         flags: c_uint,
     ) {
         require(flags <= 1, Status::InvalidValue, || format!("unknown flags {flags:#x}"))?;
-        let state = driver.lock();
-        let function = state.functions.get(state.resolve(function)?)?;
-        let fixed = size(dynamic)?;
-        let dynamic = |threads: u32| match dynamic_for {
-            Some(bytes) => u32::try_from(bytes(threads as c_int)).unwrap_or(u32::MAX),
-            None => fixed,
-        };
-        let (blocks, threads) = best_block(function, &dynamic, limit.max(0) as u32);
+        let (blocks, threads) = driver.best_block(function, dynamic_for, dynamic, limit)?;
         grid.set(blocks as c_int)?;
         block.set(threads as c_int)
     }

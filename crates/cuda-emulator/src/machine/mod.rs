@@ -18,5 +18,8 @@ pub(crate) mod registers;
 mod shared;
 mod warp;
 
+/// Streaming multiprocessors of an emulated device (an H100 SXM or H200 has as many).
+pub const MULTIPROCESSORS: u32 = 132;
+
 pub use cpu::{Cpu, Flow};
 pub use grid::{Launch, run};

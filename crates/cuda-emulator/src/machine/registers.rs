@@ -125,21 +125,23 @@ impl Registers {
         }
     }
 
+    /// The undefined lanes of a row, and the byte masks that a predicate has not.
+    #[inline(always)]
+    fn definedness(&mut self, slot: Slot) -> (&mut u32, Option<&mut [u8; 32]>) {
+        let at = self.at(slot);
+        match slot.class() {
+            Class::R32 => (&mut self.r32.undefined[at], Some(&mut self.r32.bytes[at])),
+            Class::R64 => (&mut self.r64.undefined[at], Some(&mut self.r64.bytes[at])),
+            Class::Pred => (&mut self.pred_undefined[at], None),
+        }
+    }
+
     /// Marks lanes of `mask` in a row: those of `lanes` wholly undefined, the others defined.
     #[inline(always)]
     pub fn set_undefined(&mut self, slot: Slot, mask: u32, lanes: u32) {
-        let at = self.at(slot);
-        let (flags, bytes) = match slot.class() {
-            Class::R32 => (&mut self.r32.undefined[at], &mut self.r32.bytes[at]),
-            Class::R64 => (&mut self.r64.undefined[at], &mut self.r64.bytes[at]),
-            Class::Pred => {
-                let flags = &mut self.pred_undefined[at];
-                *flags = *flags & !mask | lanes & mask;
-                return;
-            }
-        };
+        let (flags, bytes) = self.definedness(slot);
         *flags = *flags & !mask | lanes & mask;
-        if lanes & mask != 0 {
+        if let Some(bytes) = bytes.filter(|_| lanes & mask != 0) {
             for (l, b) in bytes.iter_mut().enumerate() {
                 if (lanes & mask) >> l & 1 == 1 {
                     *b = 0xff;
@@ -151,17 +153,10 @@ impl Registers {
     /// Sets the undefined bytes of one lane, a bit each.
     #[inline]
     pub fn set_undefined_bytes(&mut self, slot: Slot, lane: usize, undefined: u8) {
-        let at = self.at(slot);
-        let (flags, bytes) = match slot.class() {
-            Class::R32 => (&mut self.r32.undefined[at], &mut self.r32.bytes[at]),
-            Class::R64 => (&mut self.r64.undefined[at], &mut self.r64.bytes[at]),
-            Class::Pred => {
-                let flags = &mut self.pred_undefined[at];
-                *flags = *flags & !(1 << lane) | u32::from(undefined != 0) << lane;
-                return;
-            }
-        };
-        bytes[lane] = undefined;
+        let (flags, bytes) = self.definedness(slot);
+        if let Some(bytes) = bytes {
+            bytes[lane] = undefined;
+        }
         *flags = *flags & !(1 << lane) | u32::from(undefined != 0) << lane;
     }
 

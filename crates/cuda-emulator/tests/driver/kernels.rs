@@ -338,6 +338,23 @@ fn occupancy_counts_what_fits() {
     }
 }
 
+/// A program's own function is asked for the shared memory of a block; it may call the API.
+#[test]
+fn occupancy_asks_without_the_lock() {
+    unsafe extern "C" fn bytes(threads: std::ffi::c_int) -> usize {
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: called as the API asks.
+        ok(unsafe { sys::cuMemGetInfo_v2(&mut free, &mut total) });
+        100 * threads as usize
+    }
+    let _context = Context::new();
+    let shared = function(load(PTX).unwrap(), "shared");
+    let (mut grid, mut block) = (0, 0);
+    // SAFETY: called as the API asks.
+    ok(unsafe { sys::cuOccupancyMaxPotentialBlockSize(&mut grid, &mut block, shared, Some(bytes), 0, 0) });
+    assert!(grid > 0 && block > 0);
+}
+
 #[test]
 fn clusters_and_cooperative_launches_are_checked() {
     let _context = Context::new();

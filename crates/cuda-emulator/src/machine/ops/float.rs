@@ -48,9 +48,8 @@ fn operation(opcode: &str, rounding: Option<&str>) -> Option<(Op, usize)> {
         ("add", None | Some("rn")) => (lane_op!(|a: f32, b: f32| -> f32 { canonical(a + b) }), 2),
         ("sub", None | Some("rn")) => (lane_op!(|a: f32, b: f32| -> f32 { canonical(a - b) }), 2),
         ("mul", None | Some("rn")) => (lane_op!(|a: f32, b: f32| -> f32 { canonical(a * b) }), 2),
-        ("div", Some("rn" | "full" | "approx")) => {
-            (lane_op!(|a: f32, b: f32| -> f32 { canonical(a / b) }), 2)
-        }
+        // Not `div.approx`: for divisors above 2^126 it is defined to give 0.
+        ("div", Some("rn" | "full")) => (lane_op!(|a: f32, b: f32| -> f32 { canonical(a / b) }), 2),
         ("fma" | "mad", Some("rn")) => {
             (lane_op!(|a: f32, b: f32, c: f32| -> f32 { canonical(a.mul_add(b, c)) }), 3)
         }
@@ -78,4 +77,25 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let kind = if matches!(i.opcode.as_str(), "rcp" | "sqrt") { Kind::Special } else { Kind::Float32 };
     d.emit(op, kind, &[dst], &src);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::code::Program;
+
+    fn load(instruction: &str) -> Result<(), String> {
+        let ptx = format!(
+            ".version 9.0\n.target sm_90a\n.address_size 64\n.visible .entry k()\n{{\n.reg .f32 %f<4>;\n{instruction}\nret;\n}}\n"
+        );
+        Program::load(&ptx, &mut |_| 0).map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_form_of_its_own_meaning_is_not_taken_for_another() {
+        load("div.rn.f32 %f1, %f2, %f3;").unwrap();
+        for instruction in ["div.approx.f32", "div.rz.f32", "add.rz.f32", "add.ftz.f32", "fma.rn.sat.f32"] {
+            let error = load(&format!("{instruction} %f1, %f2, %f3;")).unwrap_err();
+            assert!(error.contains(instruction) && error.contains("line 7"), "{error}");
+        }
+    }
 }

@@ -3,10 +3,7 @@
 use crate::code::{Decoder, Inst, Kind, Slot};
 use crate::machine::lanes::both;
 use crate::machine::ops::moves::write_any;
-use crate::machine::{Cpu, Flow};
-
-/// SMs that `%smid` counts over.
-const SM_COUNT: u32 = 132;
+use crate::machine::{Cpu, Flow, MULTIPROCESSORS};
 
 /// The value that a special register has for one lane.
 type Read = fn(&Cpu<'_>, u32) -> u64;
@@ -29,8 +26,8 @@ const SPECIAL: &[(&str, Read)] = &[
     ("%warpid", |c, _| c.warp.index.into()),
     ("%nwarpid", |c, _| c.launch.block.iter().product::<u32>().div_ceil(32).into()),
     ("WARP_SZ", |_, _| 32),
-    ("%smid", |c, _| block_number(c) % u64::from(SM_COUNT)),
-    ("%nsmid", |_, _| SM_COUNT.into()),
+    ("%smid", |c, _| block_number(c) % u64::from(MULTIPROCESSORS)),
+    ("%nsmid", |_, _| MULTIPROCESSORS.into()),
     ("%lanemask_eq", |_, lane| 1 << lane),
     ("%lanemask_lt", |_, lane| (1 << lane) - 1),
     ("%lanemask_le", |_, lane| (2 << lane) - 1),
