@@ -33,7 +33,7 @@ deny: export PATH := $(CURDIR)/.toolchain/bin:$(PATH)
 deny:
 	scripts/toolchain.sh cargo-deny
 	cargo deny check --hide-inclusion-graph licenses bans sources
-	@if cargo deny fetch db; then cargo deny check --disable-fetch advisories; \
+	@if cargo deny fetch db; then cargo fetch --locked && cargo deny --offline check advisories; \
 	else echo "make check: advisories SKIPPED: their database could not be fetched"; fi
 
 # After a change to kernels/include/deepkern/abi.h.

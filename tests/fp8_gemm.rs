@@ -1,8 +1,12 @@
 //! Every element of the device's GEMM against f64, with `S = |A||B| + |C|`: f32 within `2e-6 S + 1e-37`, bf16 within
 //! `2^-8 |D|` more.
 
+#[path = "common/again.rs"]
+mod again;
 #[path = "common/device.rs"]
 mod device;
+#[path = "common/mutants.rs"]
+mod mutants;
 #[path = "common/planted.rs"]
 mod planted;
 
@@ -16,7 +20,7 @@ use deepkern::{
 };
 use half::bf16;
 use planted::{Bits, Place, Planted, bits};
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 
 /// An element type of D with the accuracy that it can have.
 trait Output: Element + Bits + Into<f64> {
@@ -178,7 +182,8 @@ fn any_problem(m: usize, n: usize, k: usize) -> impl Strategy<Value = Problem> {
 }
 
 fn any_places() -> impl Strategy<Value = Places> {
-    let a_scales = (0..5usize, 0..9usize).prop_map(|(front, gap)| Place { front, gap, multiple: 4 });
+    let a_scales =
+        (0..5usize, 0..9usize).prop_map(|(front, gap)| Place { front, gap, multiple: 4, after: 0 });
     let any = Place::any;
     (any(), a_scales, any(), any(), any(), any())
         .prop_map(|(a, a_scales, b, b_scales, c, d)| Places([a, a_scales, b, b_scales, c, d]))
@@ -187,7 +192,7 @@ fn any_places() -> impl Strategy<Value = Places> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 24,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        failure_persistence: again::persistence(),
         ..ProptestConfig::default()
     })]
 
@@ -199,6 +204,54 @@ proptest! {
     #[test]
     fn any_shape_bf16(problem in any_problem(70, 140, 300), places in any_places()) {
         problem.check::<bf16>(&places);
+    }
+}
+
+/// Every tail of k, in rows that can be read in chunks and in rows that cannot, with nothing behind them.
+#[test]
+fn every_tail_of_k() {
+    for k in (1..=33).chain([127, 128, 129, 143, 255]) {
+        let problem = Problem::numbered(5, 7, k);
+        for (front, multiple) in [(0, 1), (0, 16), (3, 16)] {
+            let place = Place { front, multiple, ..Place::DENSE };
+            let scales = Place { multiple: 4, ..Place::DENSE };
+            let places = Places([place, scales, place, Place::DENSE, Place::DENSE, Place::DENSE]);
+            problem.check::<f32>(&places);
+            problem.check::<bf16>(&places);
+        }
+    }
+}
+
+/// Tiles that m and n fill, almost fill, and exceed.
+#[test]
+fn every_edge_of_a_tile() {
+    for m in (1..=17).chain(31..=33).chain(60..=66) {
+        Problem::numbered(m, 66, 40).check::<f32>(&Places::DENSE);
+        Problem::numbered(m, 5, 130).check::<bf16>(&Places::DENSE);
+    }
+    for n in (1..=9).chain(60..=68).chain(127..=130) {
+        Problem::numbered(18, n, 40).check::<bf16>(&Places::DENSE);
+        Problem::numbered(3, n, 130).check::<f32>(&Places::DENSE);
+    }
+}
+
+/// C and D move as vectors where both alignment and the row's end allow it.
+#[test]
+fn c_and_d_at_every_alignment() {
+    for (n, front, gap) in [3, 8, 66]
+        .into_iter()
+        .flat_map(|n| (0..4).flat_map(move |front| (0..4).map(move |gap| (n, front, gap))))
+    {
+        let mut problem = Problem::numbered(9, n, 20);
+        problem.c = Some((0..9 * n).map(|i| (i as f32).sin()).collect());
+        let moved = Place { front, gap, ..Place::DENSE };
+        let Places(mut places) = Places::DENSE;
+        places[4] = moved;
+        problem.check::<f32>(&Places(places));
+        places[5] = Place { front: 3 - front, ..moved };
+        problem.check::<bf16>(&Places(places));
+        places[4] = Place::DENSE;
+        problem.check::<f32>(&Places(places));
     }
 }
 
@@ -423,4 +476,64 @@ fn raw_pointers_on_a_raw_stream() {
     }
     let d = stream.clone_dtoh(&d).unwrap();
     assert!(d.iter().all(|d| (d - k as f32).abs() < 1e-3), "{d:?}");
+}
+
+/// The PTX for compute_80 gives what that for Hopper gives.
+#[test]
+fn on_every_gpu_since_ampere() {
+    again::passes_on("8.0");
+}
+
+/// See `mutants::Equivalent`.
+const EQUIVALENT: &[mutants::Equivalent] = &[
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "i < kRows * kStepK / kChunk"),
+        change: (", -129;", ""),
+        because: "a step has no more chunks than the block has threads: there is no second round",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "i < kRows * kStepK / kChunk"),
+        change: ("add.s32", ", 128;"),
+        because: "a step has no more chunks than the block has threads: there is no second round",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "count == kChunk && is_aligned"),
+        change: (", 16;", ", 17;"),
+        because: "one code at a time gives what sixteen at once give",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", "% bytes == 0"),
+        change: (", 0;", ", 1;"),
+        because: "one element at a time gives what a vector gives",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "< count ? p[2 * i"),
+        change: ("mov.u32", ", 1;"),
+        because: "behind the last k the other operand is zero still",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "for (uint32_t step_k = block_k;"),
+        change: ("setp.ge.u32", "setp.gt.u32"),
+        because: "a block of k that is begun has a first step",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "block_end = min(block_k"),
+        change: ("min.u32", ""),
+        because: "steps behind the last k multiply zeros",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "row < args.m ? args.a_scale"),
+        change: ("mov.f32", "0f3F800000"),
+        because: "rows behind the last one are not stored",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", "result.at[i] = i < count"),
+        change: ("mov.f32", "0f3F800000"),
+        because: "columns behind the last one are not stored",
+    },
+];
+
+#[test]
+fn mutants_are_caught() {
+    mutants::check("fp8", &["fp8_gemm_simple"], 20, EQUIVALENT);
 }

@@ -1,7 +1,11 @@
 //! Quantising on the device gives exactly the reference's codes and scales, and touches nothing else.
 
+#[path = "common/again.rs"]
+mod again;
 #[path = "common/device.rs"]
 mod device;
+#[path = "common/mutants.rs"]
+mod mutants;
 #[path = "common/planted.rs"]
 mod planted;
 
@@ -18,7 +22,7 @@ use deepkern::{
 };
 use half::bf16;
 use planted::{Bits, Place, Planted, bits};
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 
 /// What the tests need to know about a layout beside what [`ScaleLayout`] says.
 trait Layout: ScaleLayout {
@@ -86,7 +90,7 @@ fn check<L: Layout, T: Element + Bits + Into<f32>>(
     assert_eq!(bits(&scales), bits(&L::scales(&expected.scales, rows, columns)), "the scales");
 }
 
-const ALIGNED: Place = Place { front: 16, gap: 0, multiple: 16 };
+const ALIGNED: Place = Place { front: 16, gap: 0, multiple: 16, after: 0 };
 const DENSE: Places = (Place::DENSE, Place::DENSE, Place::DENSE);
 const FORMATS: [ScaleFormat; 2] = [ScaleFormat::F32, ScaleFormat::Pow2];
 
@@ -123,8 +127,12 @@ fn any_matrix(rows: usize, columns: usize) -> impl Strategy<Value = (Vec<f32>, u
 
 /// The scales of activations keep their columns aligned.
 fn any_places(scale_multiple: usize) -> impl Strategy<Value = Places> {
-    let scales =
-        (0..5usize, 0..9usize).prop_map(move |(front, gap)| Place { front, gap, multiple: scale_multiple });
+    let scales = (0..5usize, 0..9usize).prop_map(move |(front, gap)| Place {
+        front,
+        gap,
+        multiple: scale_multiple,
+        after: 0,
+    });
     (Place::any(), Place::any(), scales)
 }
 
@@ -135,7 +143,7 @@ fn any_format() -> impl Strategy<Value = ScaleFormat> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 24,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        failure_persistence: again::persistence(),
         ..ProptestConfig::default()
     })]
 
@@ -159,6 +167,30 @@ proptest! {
         check::<Block128, f32>(&x, rows, columns, format, places);
         let x: Vec<bf16> = x.into_iter().map(bf16::from_f32).collect();
         check::<Block128, bf16>(&x, rows, columns, format, places);
+    }
+}
+
+/// The largest magnitude counts wherever it lies, and an infinity or a NaN nowhere.
+#[test]
+fn every_element_counts() {
+    fn check_at<L: Layout>(rows: usize, columns: usize, at: usize, special: f32) {
+        let mut x: Vec<f32> = (0..rows * columns).map(|i| (i % 7 + 1) as f32 * -0.125).collect();
+        x[at] = special;
+        check::<L, f32>(&x, rows, columns, ScaleFormat::F32, DENSE);
+        let x: Vec<bf16> = x.into_iter().map(bf16::from_f32).collect();
+        check::<L, bf16>(&x, rows, columns, ScaleFormat::F32, DENSE);
+    }
+    let specials = [1000.0, f32::INFINITY, -f32::NAN];
+    for columns in (1..=9).chain(126..=131) {
+        for at in (0..columns).filter(|at| *at < 5 || at + 6 > columns) {
+            specials.iter().for_each(|special| check_at::<Vec128>(1, columns, at, *special));
+        }
+        specials.iter().for_each(|special| check_at::<Block128>(1, columns, columns - 1, *special));
+    }
+    // A weight's piece is shared out over rows.
+    for row in 0..131 {
+        check_at::<Block128>(131, 6, row * 6 + row % 6, specials[row % 3]);
+        check_at::<Block128>(131, 3, row * 3 + row % 3, 1000.0);
     }
 }
 
@@ -307,4 +339,64 @@ fn five_seeds_give_the_same_bits() {
     }
     let Quantized { codes, .. } = reference::quantize(&x, 40, 300, (1, BLOCK), ScaleFormat::F32);
     assert_eq!(first[0], codes.into_iter().map(u32::from).collect::<Vec<_>>());
+}
+
+/// The PTX for compute_80 gives what that for Hopper gives.
+#[test]
+fn on_every_gpu_since_ampere() {
+    again::passes_on("8.0");
+}
+
+/// See `mutants::Equivalent`.
+const EQUIVALENT: &[mutants::Equivalent] = &[
+    mutants::Equivalent {
+        source: ("scale.cuh", "bits < 0x7f800000 ? bits : 0"),
+        change: (", 0, %p", ", 1, %p"),
+        because: "no scale is below 2^-126",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "uint32_t amax = 0;"),
+        change: (", 0;", ", 1;"),
+        because: "no scale is below 2^-126",
+    },
+    mutants::Equivalent {
+        source: ("scale.cuh", "& 0x7f800000) != 0x7f800000"),
+        change: (", 2139095040;", ", 2139095041;"),
+        because: "the quotient of a NaN is a NaN too",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", "% bytes == 0"),
+        change: (", 0;", ", 1;"),
+        because: "one element at a time gives what a vector gives",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", "min(columns - column, 4u)"),
+        change: (", 4;", ", 5;"),
+        because: "one element at a time gives what a vector gives",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", "count == 4 && is_aligned"),
+        change: (", 4;", ", 5;"),
+        because: "one element at a time gives what a vector gives",
+    },
+    mutants::Equivalent {
+        source: ("quantize.cuh", "lane == 0"),
+        change: (", 0;", ", 1;"),
+        because: "any one lane may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "threadIdx.x == 0"),
+        change: (", 0;", ", 1;"),
+        because: "any one thread may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "__syncthreads();"),
+        change: ("bar.sync 0;", "bar.sync 1;"),
+        because: "no other barrier is in use",
+    },
+];
+
+#[test]
+fn mutants_are_caught() {
+    mutants::check("fp8", &["fp8_quantize"], 20, EQUIVALENT);
 }

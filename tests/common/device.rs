@@ -17,8 +17,13 @@ pub fn driver() -> Driver {
     })
 }
 
-/// Device 0.
+/// Device 0, with what has been loaded onto it.
 pub fn device() -> Device {
-    driver();
-    Device::new(0).expect("a device")
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE
+        .get_or_init(|| {
+            driver();
+            Device::new(0).expect("a device")
+        })
+        .clone()
 }

@@ -19,17 +19,30 @@ pub struct Place {
     pub gap: usize,
     /// The row stride is rounded up to a multiple of this.
     pub multiple: usize,
+    /// Elements behind the last row, with its gap. Without any, what is read there lies outside of all memory.
+    pub after: usize,
 }
 
 impl Place {
-    /// At the start, without gaps.
-    pub const DENSE: Self = Self { front: 0, gap: 0, multiple: 1 };
+    /// All that there is, without gaps.
+    pub const DENSE: Self = Self { front: 0, gap: 0, multiple: 1, after: 0 };
 
     /// Any, or one with every row aligned to 16 elements.
     pub fn any() -> impl Strategy<Value = Self> {
+        let after = || prop_oneof![Just(0), Just(20)];
         prop_oneof![
-            (0..20usize, 0..5usize).prop_map(|(front, gap)| Self { front, gap, multiple: 1 }),
-            (0..2usize, 0..2usize).prop_map(|(front, gap)| Self { front: 16 * front, gap, multiple: 16 }),
+            (0..20usize, 0..5usize, after()).prop_map(|(front, gap, after)| Self {
+                front,
+                gap,
+                multiple: 1,
+                after
+            }),
+            (0..2usize, 0..2usize, after()).prop_map(|(front, gap, after)| Self {
+                front: 16 * front,
+                gap,
+                multiple: 16,
+                after
+            }),
         ]
     }
 
@@ -80,7 +93,8 @@ impl<T: Bits> Planted<T> {
     pub fn new(stream: &Arc<CudaStream>, values: &[T], rows: usize, columns: usize, place: Place) -> Self {
         assert_eq!(values.len(), rows * columns);
         let (front, stride) = (place.front, place.stride(columns));
-        let mut memory = vec![T::PLANT; front + rows * stride + 20];
+        // There is no memory of no size.
+        let mut memory = vec![T::PLANT; (front + rows * stride + place.after).max(1)];
         for row in 0..rows {
             let start = front + row * stride;
             memory[start..start + columns].copy_from_slice(&values[row * columns..][..columns]);

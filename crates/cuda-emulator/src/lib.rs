@@ -14,6 +14,7 @@
 //! | `CUDA_EMULATOR_SEED` | the order of blocks and warps; 0 is the order of their numbers |
 //! | `CUDA_EMULATOR_DEVICES` | how many devices there are (1) |
 //! | `CUDA_EMULATOR_MEMORY` | memory of each, such as `80G` |
+//! | `CUDA_EMULATOR_CAPABILITY` | compute capability of each, such as `8.0`: which PTX of a fatbin runs (9.0) |
 //! | `CUDA_EMULATOR_EAGER=1` | work runs when it is queued, not as late as CUDA allows |
 //! | `CUDA_EMULATOR_LOG=1` | every call that fails says why |
 //! | `CUDA_EMULATOR_DUMP_PTX` | a folder for the PTX of each loaded module |
@@ -28,6 +29,7 @@ pub mod fatbin;
 mod host;
 pub mod machine;
 pub mod memory;
+pub mod mutation;
 pub mod numeric;
 pub mod ptx;
 pub mod verdict;

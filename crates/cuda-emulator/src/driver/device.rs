@@ -8,7 +8,10 @@ use super::state::{Handle, State};
 use super::status::{Outcome, Status, refuse, require};
 
 /// What a program sees as the device's name.
-const NAME: &str = "cuda-emulator (sm_90a)";
+fn name((major, minor): (u32, u32)) -> String {
+    let suffix = if (major, minor) == (9, 0) { "a" } else { "" };
+    format!("cuda-emulator (sm_{major}{minor}{suffix})")
+}
 
 /// Streaming multiprocessors.
 pub use crate::machine::MULTIPROCESSORS;
@@ -42,7 +45,9 @@ pub fn check_device(state: &State, device: c_int) -> Outcome<usize> {
 }
 
 /// The value of a `CUdevice_attribute`; `None` for a number that is none.
-fn attribute(attribute: c_uint, device: usize) -> Option<c_int> {
+fn attribute(attribute: c_uint, device: usize, capability: (u32, u32)) -> Option<c_int> {
+    // What came with Hopper: clusters, memory synchronisation domains, tensor maps.
+    let hopper = u32::from(capability >= (9, 0));
     let value = match attribute {
         1 => THREADS_PER_BLOCK,
         2..=4 => MAX_BLOCK[attribute as usize - 2],
@@ -74,8 +79,8 @@ fn attribute(attribute: c_uint, device: usize) -> Option<c_int> {
         41 => 1,  // unified addressing
         50 => 0,  // PCI domain
         51 => 32, // texture pitch alignment
-        75 => 9,  // compute capability 9.0
-        76 => 0,
+        75 => capability.0,
+        76 => capability.1,
         78 => 1,      // stream priorities
         79 | 80 => 1, // L1 caches global and local memory
         81 => SHARED_PER_SM,
@@ -105,11 +110,11 @@ fn attribute(attribute: c_uint, device: usize) -> Option<c_int> {
         112..=114 => 0,
         115 => 1, // memory pools
         116..=119 => 0,
-        120 => 1, // cluster launch
+        120 => hopper, // cluster launch
         121 => 0,
         124 | 125 => 0,
-        126 => 4, // memory synchronisation domains
-        127 => 1, // tensor maps
+        126 => 1 + 3 * hopper, // memory synchronisation domains
+        127 => hopper,         // tensor maps
         128 => 0,
         129 => 1, // unified function pointers
         130..=158 | 161 => 0,
@@ -149,9 +154,9 @@ export! {
         device.set(ordinal)
     }
 
-    |driver| fn cuDeviceGetName(name: Out<c_char>, len: c_int, device: c_int) {
+    |driver| fn cuDeviceGetName(name_out: Out<c_char>, len: c_int, device: c_int) {
         check_device(&driver.lock(), device)?;
-        set_text(name, NAME, len)
+        set_text(name_out, &name(driver.settings.capability), len)
     }
 
     |driver| fn cuDeviceGetUuid(uuid_out: Out<[u8; 16]>, device: c_int) {
@@ -169,7 +174,7 @@ export! {
     }
 
     |driver| fn cuDeviceGetAttribute(value: Out<c_int>, number: c_uint, device: c_int) {
-        match attribute(number, check_device(&driver.lock(), device)?) {
+        match attribute(number, check_device(&driver.lock(), device)?, driver.settings.capability) {
             Some(found) => value.set(found),
             None => refuse(Status::InvalidValue, format!("there is no device attribute {number}")),
         }
@@ -177,8 +182,8 @@ export! {
 
     |driver| fn cuDeviceComputeCapability(major: Out<c_int>, minor: Out<c_int>, device: c_int) {
         check_device(&driver.lock(), device)?;
-        major.set(9)?;
-        minor.set(0)
+        major.set(driver.settings.capability.0 as c_int)?;
+        minor.set(driver.settings.capability.1 as c_int)
     }
 
     |driver| fn cuDeviceGetPCIBusId(text: Out<c_char>, len: c_int, device: c_int) {

@@ -10,9 +10,6 @@ use super::settings::Settings;
 use super::status::{Failure, Outcome, Status, refuse};
 use crate::fatbin::{self, FatbinError, Resources};
 
-/// The compute capability of every emulated device.
-const CAPABILITY: (u32, u32) = (9, 0);
-
 /// A module before it is loaded.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -37,25 +34,25 @@ impl Image {
     ///
     /// # Safety
     /// As for [`fatbin::bytes_at`].
-    pub unsafe fn from_pointer(start: *const c_void) -> Outcome<Self> {
+    pub unsafe fn from_pointer(start: *const c_void, settings: &Settings) -> Outcome<Self> {
         // SAFETY: by contract.
-        Self::from_bytes(unsafe { fatbin::bytes_at(start)? })
+        Self::from_bytes(unsafe { fatbin::bytes_at(start)? }, settings)
     }
 
     /// Reads a file.
-    pub fn from_file(path: &Path) -> Outcome<Self> {
+    pub fn from_file(path: &Path, settings: &Settings) -> Outcome<Self> {
         match fs::read(path) {
-            Ok(bytes) => Self::from_bytes(&bytes),
+            Ok(bytes) => Self::from_bytes(&bytes, settings),
             Err(error) => refuse(Status::FileNotFound, format!("{}: {error}", path.display())),
         }
     }
 
-    /// The PTX that a GPU of this capability would get, and what the machine
+    /// The PTX that a GPU of the devices' capability would get, and what the machine
     /// code that it would run instead says of the kernels.
-    fn from_bytes(bytes: &[u8]) -> Outcome<Self> {
+    fn from_bytes(bytes: &[u8], settings: &Settings) -> Outcome<Self> {
         let images = fatbin::images(bytes)?;
-        let ptx = fatbin::select(&images, CAPABILITY)?.ptx()?;
-        let resources = match fatbin::machine_code(&images, CAPABILITY) {
+        let ptx = fatbin::select(&images, settings.capability)?.ptx()?;
+        let resources = match fatbin::machine_code(&images, settings.capability) {
             Some(code) => fatbin::resources(&code.contents()?)?,
             None => HashMap::new(),
         };
@@ -78,7 +75,7 @@ impl Image {
     /// file, if it has a kernel of the same name.
     pub fn substitute(self, settings: &Settings) -> Outcome<Self> {
         let Some(path) = &settings.substitute else { return Ok(self) };
-        let other = Self::from_file(path)?;
+        let other = Self::from_file(path, settings)?;
         let names = kernel_names(&other.ptx);
         match kernel_names(&self.ptx).iter().any(|name| names.contains(name)) {
             true => {

@@ -106,7 +106,7 @@ export! {
         _library_count: c_uint,
     ) {
         // SAFETY: the caller gives an image.
-        driver.load_library(library, unsafe { Image::from_pointer(image) })
+        driver.load_library(library, unsafe { Image::from_pointer(image, &driver.settings) })
     }
 
     |driver| fn cuLibraryLoadFromFile(
@@ -119,7 +119,7 @@ export! {
         _library_values: *const c_void,
         _library_count: c_uint,
     ) {
-        driver.load_library(library, Image::from_file(Path::new(path.get()?)))
+        driver.load_library(library, Image::from_file(Path::new(path.get()?), &driver.settings))
     }
 
     |driver| fn cuLibraryUnload(library: Handle) {

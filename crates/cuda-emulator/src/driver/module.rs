@@ -154,12 +154,12 @@ fn write_log(count: c_uint, options: In<c_uint>, values: In<*mut c_void>, why: &
 
 export! {
     |driver| fn cuModuleLoad(module: Out<Handle>, path: Text) {
-        driver.load_module(module, Image::from_file(Path::new(path.get()?)))
+        driver.load_module(module, Image::from_file(Path::new(path.get()?), &driver.settings))
     }
 
     |driver| fn cuModuleLoadData(module: Out<Handle>, image: *const c_void) {
         // SAFETY: the caller gives an image.
-        driver.load_module(module, unsafe { Image::from_pointer(image) })
+        driver.load_module(module, unsafe { Image::from_pointer(image, &driver.settings) })
     }
 
     |driver| fn cuModuleLoadDataEx(
@@ -170,7 +170,7 @@ export! {
         values: In<*mut c_void>,
     ) {
         // SAFETY: the caller gives an image.
-        let loaded = driver.load_module(module, unsafe { Image::from_pointer(image) });
+        let loaded = driver.load_module(module, unsafe { Image::from_pointer(image, &driver.settings) });
         if let Err(failure) = &loaded {
             write_log(count, options, values, &failure.why)?;
         }
@@ -179,7 +179,7 @@ export! {
 
     |driver| fn cuModuleLoadFatBinary(module: Out<Handle>, image: *const c_void) {
         // SAFETY: the caller gives an image.
-        driver.load_module(module, unsafe { Image::from_pointer(image) })
+        driver.load_module(module, unsafe { Image::from_pointer(image, &driver.settings) })
     }
 
     |driver| fn cuModuleUnload(module: Handle) {

@@ -14,6 +14,9 @@ pub struct Settings {
     /// `CUDA_EMULATOR_MEMORY`: bytes of memory per device, with an optional
     /// suffix K, M, G or T.
     pub memory: u64,
+    /// `CUDA_EMULATOR_CAPABILITY`: the devices' compute capability, such as `8.0`.
+    /// It decides which PTX of a fatbin runs; all else stays as it is on a 9.0.
+    pub capability: (u32, u32),
     /// `CUDA_EMULATOR_EAGER=1`: operations run when they are queued.
     pub eager: bool,
     /// `CUDA_EMULATOR_SEED`: of the schedule.
@@ -33,6 +36,7 @@ impl Settings {
         Ok(Settings {
             devices: devices as usize,
             memory: number("CUDA_EMULATOR_MEMORY", 80 << 30)?,
+            capability: capability("CUDA_EMULATOR_CAPABILITY")?,
             eager: flag("CUDA_EMULATOR_EAGER"),
             seed: number("CUDA_EMULATOR_SEED", 0)?,
             substitute: env::var_os("CUDA_EMULATOR_SUBSTITUTE").map(PathBuf::from),
@@ -58,6 +62,18 @@ fn number(name: &str, default: u64) -> Outcome<u64> {
     match value.to_str().and_then(parse) {
         Some(number) => Ok(number),
         None => refuse(Status::InvalidValue, format!("{name} is no number: {value:?}")),
+    }
+}
+
+/// An H100's, unless the variable says otherwise.
+fn capability(name: &str) -> Outcome<(u32, u32)> {
+    let Some(value) = env::var_os(name).filter(|value| !value.is_empty()) else {
+        return Ok((9, 0));
+    };
+    let numbers = value.to_str().and_then(|text| text.split_once('.'));
+    match numbers.map(|(major, minor)| (major.parse(), minor.parse())) {
+        Some((Ok(major @ 5..), Ok(minor @ 0..=9))) => Ok((major, minor)),
+        _ => refuse(Status::InvalidValue, format!("{name} is no compute capability such as 8.0: {value:?}")),
     }
 }
 

@@ -161,6 +161,8 @@ pub enum Statement {
         line: u32,
         /// Column.
         column: u32,
+        /// File and line that the code was inlined at.
+        inlined_at: Option<(u32, u32)>,
     },
     /// `{ ... }`: a scope for names.
     Block(Vec<Statement>),

@@ -548,6 +548,34 @@ fn edited_ptx_takes_a_modules_place() {
 }
 
 #[test]
+fn devices_have_the_capability_asked_for() {
+    if !alone("kernels::devices_have_the_capability_asked_for", &[("CUDA_EMULATOR_CAPABILITY", "8.6")]) {
+        return;
+    }
+    let _context = Context::new();
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: called as the API asks.
+    unsafe {
+        use sys::CUdevice_attribute_enum::*;
+        ok(sys::cuDeviceGetAttribute(&mut major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 0));
+        ok(sys::cuDeviceGetAttribute(&mut minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0));
+    }
+    assert_eq!((major, minor), (8, 6));
+    // What is made for Hopper does not run there.
+    assert_eq!(load(PTX), Err(CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU));
+    load(&PTX.replace("sm_90a", "sm_80")).unwrap();
+}
+
+#[test]
+fn a_capability_that_is_none_is_refused() {
+    if alone("kernels::a_capability_that_is_none_is_refused", &[("CUDA_EMULATOR_CAPABILITY", "nine")]) {
+        cuda_emulator::install().expect("the emulator is beside the test binary");
+        // SAFETY: called as the API asks.
+        assert_eq!(unsafe { sys::cuInit(0) }, CUresult::CUDA_ERROR_INVALID_VALUE);
+    }
+}
+
+#[test]
 fn eager_work_runs_at_once() {
     if !alone("kernels::eager_work_runs_at_once", &[("CUDA_EMULATOR_EAGER", "1")]) {
         return;

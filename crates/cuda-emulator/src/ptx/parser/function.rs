@@ -207,11 +207,11 @@ impl Parser<'_> {
         Ok(count)
     }
 
-    /// `.loc 1 20 3[, function_name label[+4], inlined_at 1 9 5]`: of inlined
-    /// code the place it was written at is kept.
+    /// `.loc 1 20 3[, function_name label[+4], inlined_at 1 9 5]`
     pub(super) fn location(&mut self) -> Result<Statement> {
         self.advance();
         let [file, line, column] = [self.u32()?, self.u32()?, self.u32()?];
+        let mut inlined_at = None;
         while self.eat(b',') {
             match self.word() {
                 "function_name" => {
@@ -221,13 +221,12 @@ impl Parser<'_> {
                 }
                 "inlined_at" => {
                     self.advance();
-                    for _ in 0..3 {
-                        self.u32()?;
-                    }
+                    let [file, line, _] = [self.u32()?, self.u32()?, self.u32()?];
+                    inlined_at = Some((file, line));
                 }
                 _ => return Err(self.expected("`function_name` or `inlined_at`")),
             }
         }
-        Ok(Statement::Loc { file, line, column })
+        Ok(Statement::Loc { file, line, column, inlined_at })
     }
 }

@@ -207,7 +207,7 @@ fn statements_of_a_body() {
     let [
         Statement::Registers { ty: Type::Pred, vector: 1, names },
         Statement::Registers { ty: Type::F32, vector: 4, .. },
-        Statement::Loc { file: 1, line: 20, column: 3 },
+        Statement::Loc { file: 1, line: 20, column: 3, inlined_at: Some((2, 9)) },
         Statement::Variable(tile),
         Statement::Label(label),
         Statement::Block(block),

@@ -1,0 +1,358 @@
+//! Mutants: a program with one thing changed, to see whether its tests notice.
+//!
+//! A test suite that passes on a mutant says nothing about what was changed
+//! there. [`mutants`] lists every change of its kinds in the kernels of a PTX
+//! text; [`Mutant::apply`] makes one; `CUDA_EMULATOR_SUBSTITUTE` has a program
+//! run it in place of its own. A mutant that no test can notice because it
+//! computes the same is called equivalent. Those that exchange registers known
+//! to be equal (`values`) are left out; the others are for a person to argue.
+
+use std::collections::HashMap;
+use std::fmt;
+
+mod values;
+
+use crate::ptx::ast::{Function, Instruction, Statement};
+use crate::ptx::{self, ParseError};
+use values::{Values, registers, writes_first};
+
+/// What is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Change {
+    /// A register that is read: another instead, the one of its kind that was written last before.
+    Operand,
+    /// A number: 1 more; an address by one element; a float twice itself, 0 becoming 1.
+    Constant,
+    /// A guard or a comparison: negated, or its edge moved.
+    Predicate,
+    /// A barrier or fence: removed.
+    Barrier,
+}
+
+/// One change of one line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mutant {
+    /// The kernel.
+    pub kernel: String,
+    /// Line of the PTX text, from 1.
+    pub line: u32,
+    /// File and line of the source, and of each place that it was inlined at, as far as the PTX names them.
+    pub source: Vec<(String, u32)>,
+    /// What is changed.
+    pub change: Change,
+    /// The line as it is.
+    pub before: String,
+    /// What it becomes.
+    pub after: String,
+}
+
+impl Mutant {
+    /// The text with this change.
+    pub fn apply(&self, ptx: &str) -> String {
+        let mut text = String::with_capacity(ptx.len() + 16);
+        for (line, number) in ptx.lines().zip(1u32..) {
+            text += if number == self.line { &self.after } else { line };
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl fmt::Display for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.kernel, self.line)?;
+        for (file, line) in &self.source {
+            write!(f, " < {file}:{line}")?;
+        }
+        let after = if self.after.is_empty() { "(removed)" } else { &self.after };
+        write!(f, ", {:?}: {} -> {after}", self.change, self.before)
+    }
+}
+
+/// Every mutant of the kernels for whose name `of` holds, in the order of the text.
+///
+/// # Errors
+/// What the parser says of the text.
+pub fn mutants(ptx: &str, of: impl Fn(&str) -> bool) -> Result<Vec<Mutant>, ParseError> {
+    let module = ptx::parse(ptx)?;
+    let lines: Vec<&str> = ptx.lines().collect();
+    let files: HashMap<u32, &str> = module.files.iter().map(|(n, path)| (*n, path.as_str())).collect();
+    let mut all = Vec::new();
+    for kernel in module.functions.iter().filter(|f| f.is_entry && of(&f.name)) {
+        let body = kernel.body.as_deref().unwrap_or_default();
+        let mut walk = Walk {
+            kernel,
+            lines: &lines,
+            files: &files,
+            source: Vec::new(),
+            inlined: HashMap::new(),
+            values: Values::of(body),
+            written: HashMap::new(),
+            all: &mut all,
+        };
+        walk.statements(body);
+    }
+    Ok(all)
+}
+
+/// One pass over a kernel.
+struct Walk<'a> {
+    kernel: &'a Function,
+    lines: &'a [&'a str],
+    files: &'a HashMap<u32, &'a str>,
+    source: Vec<(String, u32)>,
+    /// Where the code of a line was inlined at, when last seen.
+    inlined: HashMap<(u32, u32), (u32, u32)>,
+    values: Values<'a>,
+    /// The register written last, by the letters of its name.
+    written: HashMap<&'a str, &'a str>,
+    all: &'a mut Vec<Mutant>,
+}
+
+impl<'a> Walk<'a> {
+    fn statements(&mut self, body: &'a [Statement]) {
+        for statement in body {
+            match statement {
+                Statement::Loc { file, line, inlined_at, .. } => self.location((*file, *line), *inlined_at),
+                Statement::Instruction(i) => self.instruction(i),
+                Statement::Label(_) => self.values.label(),
+                Statement::Block(inner) => self.statements(inner),
+                _ => {}
+            }
+        }
+    }
+
+    fn location(&mut self, place: (u32, u32), inlined_at: Option<(u32, u32)>) {
+        match inlined_at {
+            Some(caller) => self.inlined.insert(place, caller),
+            None => self.inlined.remove(&place),
+        };
+        self.source.clear();
+        let mut next = Some(place);
+        // No chain of calls is longer than this one, unless it goes round.
+        while let Some((file, line)) = next.filter(|_| self.source.len() < 32) {
+            let path = self.files.get(&file).map_or("?", |path| path.trim_start_matches("/proc/self/cwd/"));
+            self.source.push((path.to_owned(), line));
+            next = self.inlined.get(&(file, line)).copied();
+        }
+    }
+
+    fn instruction(&mut self, i: &'a Instruction) {
+        let Some(text) = self.lines.get(i.line as usize - 1).map(|t| t.trim()) else { return };
+        // An instruction that shares its line with others is left alone.
+        if let Some(line) = Line::of(text) {
+            self.barrier(i, text);
+            self.predicate(i, &line);
+            for (n, operand) in line.operands.iter().enumerate() {
+                self.constant(i, &line, n, operand);
+                if n > 0 || !writes_first(i) {
+                    self.operand(i, &line, n, operand);
+                }
+            }
+        }
+        self.values.instruction(i);
+        if writes_first(i) {
+            for name in i.operands.first().map(registers).unwrap_or_default() {
+                self.written.insert(letters(name), name);
+            }
+        }
+    }
+
+    fn push(&mut self, i: &Instruction, change: Change, before: &str, after: String) {
+        self.all.push(Mutant {
+            kernel: self.kernel.name.clone(),
+            line: i.line,
+            source: self.source.clone(),
+            change,
+            before: before.to_owned(),
+            after,
+        });
+    }
+
+    fn barrier(&mut self, i: &Instruction, text: &str) {
+        // A reduction over a barrier has a result that something reads.
+        let is_reduction = i.modifiers.iter().any(|m| m == "red");
+        if matches!(i.opcode.as_str(), "bar" | "barrier" | "membar" | "fence") && !is_reduction {
+            self.push(i, Change::Barrier, text, String::new());
+        }
+    }
+
+    fn predicate(&mut self, i: &Instruction, line: &Line<'_>) {
+        if let Some(guard) = line.guard {
+            let negated = match guard.strip_prefix("@!") {
+                Some(register) => format!("@{register}"),
+                None => guard.replacen('@', "@!", 1),
+            };
+            self.push(i, Change::Predicate, line.text, line.text.replacen(guard, &negated, 1));
+        }
+        let edges = [("lt", "le"), ("le", "lt"), ("gt", "ge"), ("ge", "gt"), ("eq", "ne"), ("ne", "eq")];
+        if i.opcode == "setp"
+            && let Some(word) = i.modifiers.first()
+            && let Some((_, other)) = edges.iter().find(|(from, _)| from == word)
+        {
+            let (from, to) = (format!("setp.{word}."), format!("setp.{other}."));
+            self.push(i, Change::Predicate, line.text, line.text.replacen(&from, &to, 1));
+        }
+    }
+
+    fn constant(&mut self, i: &Instruction, line: &Line<'_>, n: usize, operand: &str) {
+        let changed = if let Some(inside) = operand.strip_prefix('[').and_then(|o| o.strip_suffix(']')) {
+            // `[a+4+4]` is no syntax: the offset is taken off and put on.
+            let (base, offset) = match inside.rsplit_once('+') {
+                Some((base, offset)) => (base, integer(offset)),
+                None => (inside, Some(0)),
+            };
+            match (offset, base.contains([',', '{'])) {
+                (Some(offset), false) => Some(format!("[{base}+{}]", offset + element_bytes(i))),
+                _ => None,
+            }
+        } else if let Some(bits) =
+            operand.strip_prefix("0f").and_then(|hex| u32::from_str_radix(hex, 16).ok())
+        {
+            let value = f32::from_bits(bits);
+            Some(format!("0f{:08X}", if value == 0.0 { 1.0f32 } else { 2.0 * value }.to_bits()))
+        } else {
+            integer(operand).map(|value| value.wrapping_add(1).to_string())
+        };
+        if let Some(changed) = changed.filter(|c| c != operand) {
+            self.push(i, Change::Constant, line.text, line.with(n, &changed));
+        }
+    }
+
+    fn operand(&mut self, i: &Instruction, line: &Line<'_>, n: usize, operand: &str) {
+        let register = operand.trim_start_matches(['[', '!']).split(['+', ']']).next().unwrap_or_default();
+        let is_numbered = register.starts_with('%') && register.ends_with(|c: char| c.is_ascii_digit());
+        if is_numbered
+            && let Some(other) = self.written.get(letters(register))
+            && *other != register
+            && !self.values.are_equal(register, other)
+        {
+            self.push(i, Change::Operand, line.text, line.with(n, &operand.replacen(register, other, 1)));
+        }
+    }
+}
+
+/// `%rd` of `%rd12`: registers whose names share it are of one type.
+fn letters(register: &str) -> &str {
+    register.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+fn integer(text: &str) -> Option<i64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok().map(|v| v as i64),
+        None => text.parse().ok(),
+    }
+}
+
+/// Bytes of what a load or store moves.
+fn element_bytes(i: &Instruction) -> i64 {
+    let bits = i.modifiers.last().map(|m| m.trim_start_matches(|c: char| !c.is_ascii_digit()));
+    let bytes = bits.and_then(|b| b.parse::<i64>().ok()).map_or(4, |bits| bits / 8);
+    let count = i.modifiers.iter().find_map(|m| m.strip_prefix('v')?.parse::<i64>().ok());
+    bytes.max(1) * count.unwrap_or(1)
+}
+
+/// An instruction's line of text in its parts.
+struct Line<'a> {
+    text: &'a str,
+    guard: Option<&'a str>,
+    /// Up to the first operand.
+    head: &'a str,
+    operands: Vec<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// `@%p1 mad.lo.s32 %r1, %r2, %r3, %r4;`, alone on its line.
+    fn of(text: &'a str) -> Option<Self> {
+        let body = text.strip_suffix(';').filter(|body| !body.contains([';', '"']))?;
+        let guard = body.starts_with('@').then(|| body.split_whitespace().next()).flatten();
+        let opcode = guard.map_or(body, |g| body[g.len()..].trim_start());
+        let operands = opcode.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
+        let head = &text[..body.len() - operands.len()];
+        // Commas within brackets belong to one operand.
+        let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+        for (at, c) in operands.char_indices() {
+            match c {
+                '[' | '{' | '(' => depth += 1,
+                ']' | '}' | ')' => depth -= 1,
+                ',' if depth == 0 => {
+                    parts.push(operands[start..at].trim());
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+        if !operands.is_empty() {
+            parts.push(operands[start..].trim());
+        }
+        Some(Self { text, guard, head, operands: parts })
+    }
+
+    /// The line with another operand in place of the `n`th.
+    fn with(&self, n: usize, operand: &str) -> String {
+        let mut operands = self.operands.clone();
+        operands[n] = operand;
+        format!("{}{};", self.head, operands.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, mutants};
+
+    const PTX: &str = "
+.version 8.0
+.target sm_90a
+.address_size 64
+.file 1 \"/proc/self/cwd/k.cu\"
+.file 2 \"h.cuh\"
+.visible .entry k(.param .u64 p)
+{
+.reg .pred %p<2>;
+.reg .b32 %r<4>;
+.reg .b64 %rd<3>;
+.loc 1 7 0
+ld.param.u64 %rd1, [p];
+mov.u32 %r1, %tid.x;
+setp.lt.u32 %p1, %r1, 5;
+@!%p1 bra DONE;
+add.u32 %r2, %r1, 0x10;
+bar.sync 0;
+.loc 1 9 0
+.loc 2 3 5, function_name f, inlined_at 1 9 0
+st.global.u32 [%rd1+8], %r1;
+DONE:
+ret;
+}
+.visible .entry other() { ret; }
+";
+
+    #[test]
+    fn every_kind_of_change_is_listed_and_made() {
+        let all = mutants(PTX, |name| name == "k").unwrap();
+        let listed: Vec<_> = all.iter().map(|m| (m.change, m.after.as_str())).collect();
+        use Change::*;
+        assert_eq!(
+            listed,
+            [
+                (Constant, "ld.param.u64 %rd1, [p+8];"),
+                (Predicate, "setp.le.u32 %p1, %r1, 5;"),
+                (Constant, "setp.lt.u32 %p1, %r1, 6;"),
+                (Predicate, "@%p1 bra DONE;"),
+                (Constant, "add.u32 %r2, %r1, 17;"),
+                (Barrier, ""),
+                (Constant, "bar.sync 1;"),
+                (Constant, "st.global.u32 [%rd1+12], %r1;"),
+                (Operand, "st.global.u32 [%rd1+8], %r2;"),
+            ]
+        );
+        assert_eq!(all[0].source, [("k.cu".to_owned(), 7)]);
+        assert_eq!(all[8].source, [("h.cuh".to_owned(), 3), ("k.cu".to_owned(), 9)]);
+        for mutant in &all {
+            let text = mutant.apply(PTX);
+            assert_eq!(text.lines().count(), PTX.lines().count());
+            let changed: Vec<_> = text.lines().zip(PTX.lines()).filter(|(a, b)| a != b).collect();
+            assert_eq!(changed, [(mutant.after.as_str(), mutant.before.as_str())]);
+        }
+    }
+}
