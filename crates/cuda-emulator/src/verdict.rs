@@ -177,6 +177,26 @@ pub enum Verdict {
         /// What was wrong.
         problem: String,
     },
+    /// An mbarrier used against its rules.
+    Mbarrier {
+        /// Its address in shared memory.
+        address: u32,
+        /// What was wrong.
+        problem: String,
+    },
+    /// Two accesses want the same bytes of shared memory, one of them asynchronous and not waited for.
+    Conflict {
+        /// The later access: "a store", "the destination of an asynchronous copy", ...
+        what: String,
+        /// Rank of the block in its cluster.
+        rank: u32,
+        /// First byte of the later access.
+        address: u32,
+        /// Its length.
+        len: u32,
+        /// The asynchronous one that has not ended.
+        pending: Box<Place>,
+    },
     /// An `.aligned` or `.sync` instruction that not all of its threads reach together.
     Divergence {
         /// The lanes that the instruction needs.
@@ -234,6 +254,8 @@ impl Verdict {
             Self::Deadlock { .. } => "deadlock",
             Self::Livelock { .. } => "livelock",
             Self::Barrier { .. } => "barrier",
+            Self::Mbarrier { .. } => "mbarrier",
+            Self::Conflict { .. } => "conflict",
             Self::Divergence { .. } => "divergence",
             Self::MemberMask { .. } => "member-mask",
             Self::Trap => "trap",
@@ -275,6 +297,10 @@ impl Verdict {
             Self::Barrier { .. } => {
                 "all threads of the block must use a barrier with the same count, and none may have exited"
             }
+            Self::Mbarrier { .. } => {
+                "initialise it once, make that visible before it is used, and let each phase have its exact arrivals and bytes"
+            }
+            Self::Conflict { .. } => "wait for the asynchronous operation before the memory is used again",
             Self::Divergence { .. } => {
                 "move the instruction out of the divergent branch, or use a form without `.aligned`"
             }
@@ -343,6 +369,19 @@ impl fmt::Display for Verdict {
                 list(f, stands)
             }
             Self::Barrier { barrier, problem } => write!(f, "barrier {barrier}: {problem}"),
+            Self::Mbarrier { address, problem } => write!(f, "mbarrier {address:#x}: {problem}"),
+            Self::Conflict { what, rank, address, len, pending } => {
+                write!(
+                    f,
+                    "(1) {what}, {len} bytes of shared memory at {address:#x} (block {rank} of the cluster), meets \
+                     (2) an asynchronous access that has not been waited for, issued at PTX line {}: {}",
+                    pending.ptx_line, pending.ptx
+                )?;
+                match &pending.source {
+                    Some((file, line)) => write!(f, " ({file}:{line})"),
+                    None => Ok(()),
+                }
+            }
             Self::Divergence { needed, came, stands } => {
                 write!(f, "the instruction needs lanes {needed:#010x} together, but only {came:#010x} came")?;
                 list(f, stands)

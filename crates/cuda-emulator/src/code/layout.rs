@@ -17,6 +17,10 @@ const WINDOW_MASK: u64 = 0xff00_0000_0000_0000;
 /// itself; so a null shared pointer is caught here.
 pub const SHARED_START: u32 = 0x400;
 
+/// Shared addresses of one block lie below this. In the cluster's window
+/// (`mapa`) those of the block with rank `r` begin at `r + 1` times as much.
+pub const SHARED_SIZE: u32 = 1 << 24;
+
 /// Which window a generic address falls into, and the offset within.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Windowed {

@@ -2,7 +2,7 @@
 
 use super::registers::Raw;
 use super::{Cpu, Flow};
-use crate::code::{Class, PARAM_WINDOW, SHARED_START, SHARED_WINDOW, Slot, Windowed};
+use crate::code::{Class, PARAM_WINDOW, SHARED_SIZE, SHARED_START, SHARED_WINDOW, Slot, Windowed};
 use crate::memory::RegionKind;
 use crate::ptx::ast::Space;
 use crate::verdict::{Access, Nearest, Verdict};
@@ -152,6 +152,7 @@ pub fn space_name(space: Space) -> &'static str {
         Space::Generic => "generic",
         Space::Global => "global",
         Space::Shared => "shared",
+        Space::Cluster => "cluster's shared",
         Space::Local => "local",
         Space::Const => "constant",
         Space::Param => "parameter",
@@ -286,12 +287,13 @@ impl Cpu<'_> {
     fn buffer(&mut self, space: Space, address: u64) -> Option<Buffer> {
         match space {
             Space::Global | Space::Const => self.global(address),
-            Space::Shared => Some(self.shared(0)),
+            Space::Shared => Some(self.shared(0, self.block.rank)),
+            Space::Cluster => self.cluster_shared(0, address),
             Space::Param => Some(self.params(0)),
             Space::Local => None,
             Space::Generic => match Windowed::of(address) {
                 Windowed::Global(_) => self.global(address),
-                Windowed::Shared(_) => Some(self.shared(SHARED_WINDOW)),
+                Windowed::Shared(at) => self.cluster_shared(SHARED_WINDOW, at),
                 Windowed::Param(_) => Some(self.params(PARAM_WINDOW)),
                 Windowed::Local(_) => None,
             },
@@ -313,10 +315,31 @@ impl Cpu<'_> {
     }
 
     #[inline(always)]
-    fn shared(&mut self, window: u64) -> Buffer {
-        let (data, shadow) = self.block.shared.start();
+    fn shared(&mut self, window: u64, rank: u32) -> Buffer {
+        let shared = &mut self.cluster.shared[rank as usize];
+        let (data, shadow) = shared.start();
         let base = window + u64::from(SHARED_START);
-        Buffer { base, len: self.block.shared.len() as u64, data, shadow: Some(shadow) }
+        Buffer { base, len: shared.len() as u64, data, shadow: Some(shadow) }
+    }
+
+    /// Shared memory of the block that an address of the cluster's window names.
+    #[inline(always)]
+    fn cluster_shared(&mut self, window: u64, address: u64) -> Option<Buffer> {
+        let (rank, _) = self.shared_place(address)?;
+        let part = address & !u64::from(SHARED_SIZE - 1);
+        Some(self.shared(window + part, rank))
+    }
+
+    /// The block's rank and the address in its shared memory that an address
+    /// of the cluster's window names.
+    #[inline(always)]
+    pub fn shared_place(&self, address: u64) -> Option<(u32, u32)> {
+        let within = address as u32 & (SHARED_SIZE - 1);
+        match address / u64::from(SHARED_SIZE) {
+            0 => Some((self.block.rank, within)),
+            n if n <= self.cluster.shared.len() as u64 => Some((n as u32 - 1, within)),
+            _ => None,
+        }
     }
 
     #[inline(always)]
@@ -356,7 +379,7 @@ impl Cpu<'_> {
     #[cold]
     fn out_of_bounds(&self, space: Space, lane: usize, address: u64, size: u32, access: Access) -> Verdict {
         let at = match space {
-            Space::Shared => Windowed::Shared(address),
+            Space::Shared | Space::Cluster => Windowed::Shared(address),
             Space::Local => Windowed::Local(address),
             Space::Param => Windowed::Param(address),
             Space::Global | Space::Const => Windowed::Global(address),
@@ -364,7 +387,7 @@ impl Cpu<'_> {
         };
         let (name, nearest) = match at {
             Windowed::Shared(a) => {
-                let len = self.block.shared.len() as u64;
+                let len = self.cluster.shared[self.block.rank as usize].len() as u64;
                 ("shared", past(u64::from(SHARED_START), len, a, size))
             }
             Windowed::Local(a) => {

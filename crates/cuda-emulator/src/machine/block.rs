@@ -2,8 +2,9 @@
 
 use super::access::NoShadow;
 use super::grid::Launch;
-use super::shared::Shared;
-use super::warp::{Stop, Warp};
+use super::cluster::ClusterState;
+use super::warp::Warp;
+pub use super::warp::Stop;
 use crate::code::Kernel;
 use crate::counters::Counters;
 use crate::memory::Region;
@@ -55,8 +56,8 @@ impl Barrier {
 pub struct BlockState {
     /// `%ctaid`.
     pub index: [u32; 3],
-    /// Shared memory.
-    pub shared: Shared,
+    /// `%cluster_ctarank`.
+    pub rank: u32,
     /// Barriers 0 to 15.
     pub barriers: Vec<Barrier>,
     /// Threads that have not ended.
@@ -141,23 +142,9 @@ pub struct Block {
     random: Random,
 }
 
-/// What a block's turn came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// All threads have ended.
-    Ended,
-    /// It can go on later.
-    Over {
-        /// Instructions executed.
-        spent: u64,
-        /// Did anything happen that others could see (`BlockState::events`)?
-        progress: bool,
-    },
-}
-
 impl Block {
     /// A block about to start. `seed` orders its warps.
-    pub fn new(launch: &Launch, index: [u32; 3], seed: u64) -> Self {
+    pub fn new(launch: &Launch, index: [u32; 3], rank: u32, seed: u64) -> Self {
         let kernel = &launch.kernel;
         let threads: u32 = launch.block.iter().product();
         let warps = threads.div_ceil(32);
@@ -165,7 +152,7 @@ impl Block {
         Self {
             state: BlockState {
                 index,
-                shared: Shared::new(launch.shared_bytes()),
+                rank,
                 barriers: vec![Barrier::default(); BARRIERS],
                 live_threads: threads,
                 counters: Counters { blocks: 1, ..Counters::new() },
@@ -179,10 +166,16 @@ impl Block {
         }
     }
 
-    /// Runs its warps in turns until it ends, or has executed about `budget`
-    /// instructions, or has done nothing for so long that it may be waiting for
-    /// other blocks.
-    pub fn run(&mut self, launch: &Launch, budget: u64) -> Result<Turn, Box<Finding>> {
+    /// Runs its warps in turns until it ends, or none can go on, or it has
+    /// executed about `budget` instructions, or has done nothing for so long that
+    /// it may be waiting for other blocks. Also gives the instructions executed,
+    /// and whether anything happened that others could see.
+    pub fn run(
+        &mut self,
+        cluster: &mut ClusterState,
+        launch: &Launch,
+        budget: u64,
+    ) -> Result<(Stop, u64, bool), Box<Finding>> {
         let kernel = launch.kernel.as_ref();
         let events = self.state.events;
         let mut left = budget;
@@ -193,19 +186,19 @@ impl Block {
                 last = (self.state.events, left);
             }
             if left == 0 || last.1 - left >= SPIN {
-                return Ok(Turn::Over { spent: budget - left, progress: self.state.events != events });
+                return Ok((Stop::Turn, budget - left, self.state.events != events));
             }
             if stuck >= self.warps.len() {
-                if self.warps.iter().any(|w| w.is_ready(&self.state)) {
+                if self.warps.iter().any(|w| w.is_ready(&self.state, cluster)) {
                     stuck = 0;
                 } else {
-                    return Err(self.deadlock(kernel));
+                    return Ok((Stop::Blocked, budget - left, self.state.events != events));
                 }
             }
             self.next %= self.warps.len();
             let mut slice = self.random.slice().min(left);
             let before = slice;
-            let stop = self.warps[self.next].run(&mut self.state, kernel, launch, &mut slice)?;
+            let stop = self.warps[self.next].run(&mut self.state, cluster, kernel, launch, &mut slice)?;
             left -= before - slice;
             stuck = if before == slice { stuck + 1 } else { 0 };
             match stop {
@@ -213,41 +206,32 @@ impl Block {
                 Stop::Turn | Stop::Blocked => self.next += self.random.step(self.warps.len()),
             }
         }
-        Ok(Turn::Ended)
+        Ok((Stop::Ended, budget - left, true))
+    }
+
+    /// Does a warp wait for something only until it may look again?
+    pub fn polls(&self) -> bool {
+        self.warps.iter().any(Warp::polls)
     }
 
     /// Where all its threads stand.
-    pub fn stands(&self, kernel: &Kernel) -> Vec<Stand> {
+    pub fn stands(&self, cluster: &ClusterState, kernel: &Kernel) -> Vec<Stand> {
         let mut warps: Vec<_> = self.warps.iter().collect();
         warps.sort_by_key(|w| w.index);
-        warps.into_iter().flat_map(|w| w.stands(&self.state, kernel)).collect()
-    }
-
-    fn deadlock(&self, kernel: &Kernel) -> Box<Finding> {
-        let stands = self.stands(kernel);
-        let first = &stands[0];
-        let mut place = super::cpu::place(kernel, u32::MAX, self.state.index, first.warp, first.lanes);
-        place.ptx_line = first.ptx_line;
-        place.ptx = kernel
-            .source
-            .text
-            .get(first.ptx_line.wrapping_sub(1) as usize)
-            .map(|t| t.trim().to_owned())
-            .unwrap_or_default();
-        place.source.clone_from(&first.source);
-        Box::new(Finding { verdict: Verdict::Deadlock { stands }, place })
+        warps.into_iter().flat_map(|w| w.stands(&self.state, cluster, kernel)).collect()
     }
 }
 
 /// The order of warps and the length of their turns: one fixed order for seed
 /// 0, a random one otherwise (splitmix64).
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// Instructions of a warp's turn at most.
     const SLICE: u64 = 4096;
 
-    fn new(seed: u64) -> Self {
+    /// From a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -262,7 +246,18 @@ impl Random {
         if self.0 == 0 { Self::SLICE } else { 1 + self.next() % Self::SLICE }
     }
 
-    fn step(&mut self, warps: usize) -> usize {
-        if self.0 == 0 { 1 } else { 1 + (self.next() as usize) % warps.max(1) }
+    /// How far to go on from one of `n` to the next.
+    pub fn step(&mut self, n: usize) -> usize {
+        if self.0 == 0 { 1 } else { 1 + self.below(n.max(1)) }
+    }
+
+    /// True once in `n`; never for seed 0.
+    pub fn one_in(&mut self, n: usize) -> bool {
+        self.0 != 0 && self.below(n) == 0
+    }
+
+    /// Below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
     }
 }

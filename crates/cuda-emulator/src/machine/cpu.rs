@@ -1,8 +1,10 @@
 //! What one instruction sees while it executes.
 
 use super::block::BlockState;
+use super::cluster::ClusterState;
 use super::grid::Launch;
 use super::registers::{Raw, blend};
+use super::transfer::Origin;
 use super::warp::Warp;
 use crate::code::{Class, Inst, Kernel, Slot};
 use crate::verdict::{Finding, Place, Use, Verdict};
@@ -13,6 +15,8 @@ pub struct Cpu<'a> {
     pub warp: &'a mut Warp,
     /// Its block, without the warps.
     pub block: &'a mut BlockState,
+    /// The block's cluster, without the blocks.
+    pub cluster: &'a mut ClusterState,
     /// Its kernel.
     pub kernel: &'a Kernel,
     /// The launch.
@@ -27,7 +31,7 @@ pub struct Cpu<'a> {
     pub depth: u32,
     /// Where calls return to, innermost last.
     pub calls: Vec<u32>,
-    /// The instruction had returned `Flow::Wait` and its barrier has completed.
+    /// The instruction had returned `Flow::Wait` and the wait is over.
     pub resumed: bool,
     /// Set with `Flow::Fault`.
     pub fault: Option<Box<Finding>>,
@@ -52,12 +56,54 @@ pub enum Flow {
     Exit,
     /// The instruction needs these lanes of the warp, and not all are here yet; it is tried again when more are.
     Park(u32),
-    /// Wait for a barrier: this number and generation; then the instruction runs again with `resumed` set.
-    Wait(u32, u64),
+    /// Wait; then the instruction runs again with `resumed` set.
+    Wait(Wait),
     /// Done, and let others run (`nanosleep`, a failed poll).
     Yield,
     /// `Cpu::fault` says what is wrong.
     Fault,
+}
+
+/// What a fragment waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// A barrier of the block: its number, and the phase that must complete.
+    Barrier(u32, u64),
+    /// The cluster's barrier: the phase that must complete.
+    Cluster(u64),
+    /// An mbarrier of the block by its address, and the phase that must complete; or until polls may look again
+    /// (`ClusterState::polls` is another).
+    Mbarrier(u32, u64, u64),
+}
+
+impl Wait {
+    /// Is it over?
+    #[inline]
+    pub fn is_over(self, block: &BlockState, cluster: &ClusterState) -> bool {
+        match self {
+            Wait::Barrier(number, phase) => block.barriers[number as usize].generation != phase,
+            Wait::Cluster(phase) => cluster.barrier.generation != phase,
+            Wait::Mbarrier(address, phase, polls) => {
+                let barrier = cluster.mbarriers[block.rank as usize].get(address);
+                cluster.polls != polls || barrier.is_none_or(|b| b.phase() != phase)
+            }
+        }
+    }
+
+    /// "barrier 0 (64 of 128 threads arrived)"
+    pub fn describe(self, block: &BlockState, cluster: &ClusterState) -> String {
+        match self {
+            Wait::Barrier(number, _) => {
+                format!("barrier {number} ({})", block.barriers[number as usize].progress(block))
+            }
+            Wait::Cluster(_) => format!("the cluster's barrier ({})", cluster.progress()),
+            Wait::Mbarrier(address, ..) => {
+                let barrier = cluster.mbarriers[block.rank as usize].get(address);
+                let progress = barrier.map_or_else(|| "gone".to_owned(), |b| b.progress());
+                format!("mbarrier {address:#x} ({progress})")
+            }
+        }
+    }
 }
 
 impl Cpu<'_> {
@@ -71,6 +117,11 @@ impl Cpu<'_> {
     /// The place of the instruction at `pc`.
     pub fn place(&self, pc: u32, lanes: u32) -> Place {
         place(self.kernel, pc, self.block.index, self.warp.index, lanes)
+    }
+
+    /// Who executes this instruction, for what ends later.
+    pub fn origin(&self, lanes: u32) -> Origin {
+        Origin { pc: self.pc, block: self.block.index, warp: self.warp.index, lanes }
     }
 
     /// Reports that an operand is undefined for some executing lane, if it is.

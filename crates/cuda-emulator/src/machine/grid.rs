@@ -1,6 +1,6 @@
-//! A launch: blocks handed to the host's cores.
+//! A launch: clusters of blocks handed to the host's cores.
 //!
-//! A block starts only when the device would have room for it, and blocks that
+//! A cluster starts only when the device would have room for it, and those that
 //! are resident take turns, so that a kernel whose blocks wait for each other
 //! (a grid barrier, a flag) goes on however few cores the host has, while one
 //! that needs more resident blocks than fit hangs here as it would there.
@@ -8,13 +8,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::block::{Block, Turn};
+use super::cluster::{Cluster, Turn};
 use crate::code::{Kernel, SHARED_START};
 use crate::counters::Counters;
 use crate::memory::AddressMap;
-use crate::verdict::{Finding, Place, Verdict};
+use crate::verdict::{Finding, Place, Stand, Verdict};
 
-/// Instructions a block executes before others have their turn.
+/// Instructions a cluster executes before others have their turn.
 const TURN: u64 = 1 << 20;
 /// A launch none of whose resident blocks has done anything that others could
 /// see for this many instructions each is taken to spin for ever.
@@ -50,14 +50,45 @@ impl Launch {
         self.kernel.shared_bytes(self.dynamic_shared)
     }
 
-    fn blocks(&self) -> u64 {
-        self.grid.iter().map(|n| u64::from(*n)).product()
+    /// Blocks of a cluster.
+    pub fn cluster_size(&self) -> u32 {
+        self.cluster.iter().product()
     }
 
-    fn index(&self, linear: u64) -> [u32; 3] {
-        let [x, y, _] = self.grid.map(u64::from);
-        [(linear % x) as u32, (linear / x % y) as u32, (linear / x / y) as u32]
+    /// How many clusters the grid has in each direction. It is whole clusters.
+    pub fn clusters(&self) -> [u32; 3] {
+        [0, 1, 2].map(|axis| self.grid[axis] / self.cluster[axis].max(1))
     }
+
+    /// The blocks of a cluster by its number, in the order of their ranks.
+    fn blocks_of(&self, cluster: u64) -> impl ExactSizeIterator<Item = [u32; 3]> {
+        let first = index_in(self.clusters(), cluster);
+        let size = self.cluster;
+        (0..self.cluster_size()).map(move |rank| {
+            let within = index_in(size, rank.into());
+            [0, 1, 2].map(|axis| first[axis] * size[axis] + within[axis])
+        })
+    }
+
+    /// The place of a deadlock or livelock: where the first of its threads stands.
+    pub fn place_of(&self, stand: &Stand) -> Place {
+        let text = self.kernel.source.text.get(stand.ptx_line.wrapping_sub(1) as usize);
+        Place {
+            kernel: self.kernel.name.clone(),
+            ptx_line: stand.ptx_line,
+            ptx: text.map(|t| t.trim().to_owned()).unwrap_or_default(),
+            source: stand.source.clone(),
+            block: stand.block,
+            warp: stand.warp,
+            lanes: stand.lanes,
+        }
+    }
+}
+
+/// The nth place of a box, x running first.
+fn index_in([x, y, _]: [u32; 3], nth: u64) -> [u32; 3] {
+    let (x, y) = (u64::from(x), u64::from(y));
+    [(nth % x) as u32, (nth / x % y) as u32, (nth / x / y) as u32]
 }
 
 impl Kernel {
@@ -71,9 +102,9 @@ impl Kernel {
 }
 
 struct Queue {
-    /// The next block to start, in the order of `order`.
+    /// The next cluster to start, in the order of `order`.
     fresh: u64,
-    waiting: VecDeque<Block>,
+    waiting: VecDeque<Cluster>,
     running: u64,
     /// Instructions since anything happened.
     idle: u64,
@@ -83,8 +114,8 @@ struct Queue {
 
 /// Runs a launch to its end, or to the first finding.
 pub fn run(launch: &Launch) -> Result<Counters, Box<Finding>> {
-    let blocks = launch.blocks();
-    let order = Order::new(blocks, launch.seed);
+    let clusters: u64 = launch.clusters().iter().map(|n| u64::from(*n)).product();
+    let order = Order::new(clusters, launch.seed);
     let queue = Mutex::new(Queue {
         fresh: 0,
         waiting: VecDeque::new(),
@@ -94,10 +125,10 @@ pub fn run(launch: &Launch) -> Result<Counters, Box<Finding>> {
         finding: None,
     });
     let changed = Condvar::new();
-    let workers = (rayon::current_num_threads() as u64).min(blocks).max(1);
+    let workers = (rayon::current_num_threads() as u64).min(clusters).max(1);
     rayon::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|_| work(launch, blocks, &order, &queue, &changed));
+            scope.spawn(|_| work(launch, clusters, &order, &queue, &changed));
         }
     });
     let queue = queue.into_inner().unwrap_or_else(|e| e.into_inner());
@@ -107,46 +138,48 @@ pub fn run(launch: &Launch) -> Result<Counters, Box<Finding>> {
     }
 }
 
-fn work(launch: &Launch, blocks: u64, order: &Order, queue: &Mutex<Queue>, changed: &Condvar) {
+fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, changed: &Condvar) {
     let lock = || queue.lock().unwrap_or_else(|e| e.into_inner());
+    // Clusters that the device can hold at a time.
+    let room = u64::from((launch.resident / launch.cluster_size()).max(1));
     let mut q = lock();
     loop {
         if q.finding.is_some() {
             return;
         }
         let resident = q.waiting.len() as u64 + q.running;
-        let mut block = if q.fresh < blocks && resident < u64::from(launch.resident.max(1)) {
-            let linear = order.block(q.fresh);
+        let mut cluster = if q.fresh < clusters && resident < room {
+            let number = order.place(q.fresh);
             q.fresh += 1;
             q.running += 1;
             drop(q);
             let seed =
-                if launch.seed == 0 { 0 } else { launch.seed ^ (linear + 1).wrapping_mul(0x9e37_79b9) };
-            Block::new(launch, launch.index(linear), seed)
-        } else if let Some(block) = q.waiting.pop_front() {
+                if launch.seed == 0 { 0 } else { launch.seed ^ (number + 1).wrapping_mul(0x9e37_79b9) };
+            Cluster::new(launch, launch.blocks_of(number), seed)
+        } else if let Some(cluster) = q.waiting.pop_front() {
             q.running += 1;
             drop(q);
-            block
+            cluster
         } else if q.running == 0 {
             return;
         } else {
             q = changed.wait(q).unwrap_or_else(|e| e.into_inner());
             continue;
         };
-        let turn = block.run(launch, TURN);
+        let turn = cluster.run(launch, TURN);
         q = lock();
         q.running -= 1;
         match turn {
             Ok(Turn::Ended) => {
-                q.counters.add(&block.state.counters);
+                q.counters.add(&cluster.counters());
                 q.idle = 0;
             }
             Ok(Turn::Over { spent, progress }) => {
                 q.idle = if progress { 0 } else { q.idle + spent };
-                q.waiting.push_back(block);
+                q.waiting.push_back(cluster);
                 let resident = q.waiting.len() as u64 + q.running;
-                let room = q.fresh < blocks && resident < u64::from(launch.resident.max(1));
-                if !room && q.running == 0 && q.idle > LIVELOCK * resident {
+                let may_start = q.fresh < clusters && resident < room;
+                if !may_start && q.running == 0 && q.idle > LIVELOCK * resident * u64::from(launch.cluster_size()) {
                     q.finding = Some(livelock(launch, &q));
                 }
             }
@@ -160,41 +193,27 @@ fn work(launch: &Launch, blocks: u64, order: &Order, queue: &Mutex<Queue>, chang
 }
 
 fn livelock(launch: &Launch, q: &Queue) -> Box<Finding> {
-    let kernel = &launch.kernel;
-    let stands: Vec<_> = q.waiting.iter().flat_map(|b| b.stands(kernel)).collect();
-    let instructions = q.counters.total() + q.waiting.iter().map(|b| b.state.counters.total()).sum::<u64>();
-    let place = stands.first().map(|s| Place {
-        kernel: kernel.name.clone(),
-        ptx_line: s.ptx_line,
-        ptx: kernel
-            .source
-            .text
-            .get(s.ptx_line.wrapping_sub(1) as usize)
-            .map(|t| t.trim().to_owned())
-            .unwrap_or_default(),
-        source: s.source.clone(),
-        block: s.block,
-        warp: s.warp,
-        lanes: s.lanes,
-    });
+    let stands: Vec<_> = q.waiting.iter().flat_map(|c| c.stands(launch)).collect();
+    let instructions = q.counters.total() + q.waiting.iter().map(|c| c.counters().total()).sum::<u64>();
+    let place = stands.first().map(|stand| launch.place_of(stand));
     Box::new(Finding {
         verdict: Verdict::Livelock { instructions, stands },
         place: place.unwrap_or_default(),
     })
 }
 
-/// The order in which blocks start: as numbered for seed 0, else a permutation
+/// The order in which clusters start: as numbered for seed 0, else a permutation
 /// (an affine one: no table for grids of millions).
 struct Order {
-    blocks: u64,
+    clusters: u64,
     factor: u64,
     shift: u64,
 }
 
 impl Order {
-    fn new(blocks: u64, seed: u64) -> Self {
-        if seed == 0 || blocks < 2 {
-            return Self { blocks, factor: 1, shift: 0 };
+    fn new(clusters: u64, seed: u64) -> Self {
+        if seed == 0 || clusters < 2 {
+            return Self { clusters, factor: 1, shift: 0 };
         }
         let gcd = |mut a: u64, mut b: u64| {
             while b != 0 {
@@ -202,15 +221,15 @@ impl Order {
             }
             a
         };
-        let mut factor = seed % blocks;
-        while gcd(factor, blocks) != 1 {
-            factor = (factor + 1) % blocks;
+        let mut factor = seed % clusters;
+        while gcd(factor, clusters) != 1 {
+            factor = (factor + 1) % clusters;
         }
-        Self { blocks, factor, shift: seed / 7 % blocks }
+        Self { clusters, factor, shift: seed / 7 % clusters }
     }
 
-    fn block(&self, nth: u64) -> u64 {
-        ((u128::from(nth) * u128::from(self.factor) + u128::from(self.shift)) % u128::from(self.blocks))
+    fn place(&self, nth: u64) -> u64 {
+        ((u128::from(nth) * u128::from(self.factor) + u128::from(self.shift)) % u128::from(self.clusters))
             as u64
     }
 }

@@ -1,25 +1,31 @@
 //! Execution: a grid of blocks on the host's cores, a block's warps in turn,
 //! a warp's 32 lanes as one vector.
 //!
-//! - `grid`: which block runs next, on which core; fairness; livelock
-//! - `block`: a block's warps, shared memory and barriers; deadlock
+//! - `grid`: which cluster runs next, on which core; fairness; livelock
+//! - `cluster`: the blocks of a cluster, and what they share; deadlock
+//! - `block`: a block's warps and barriers
 //! - `warp`: threads that stand at the same place run together (divergence)
 //! - `registers`, `lanes`: rows of 32 lanes and functions over them
+//! - `mbarrier`: arrivals and transaction bytes
+//! - `transfer`: asynchronous copies, from issue to landing
 //! - `access`: an address becomes bytes, or a verdict
 //! - `ops`: the instructions, one file per family
 
 mod access;
 mod block;
+mod cluster;
 mod cpu;
 mod grid;
 pub(crate) mod lanes;
 pub mod ops;
 pub(crate) mod registers;
+mod mbarrier;
 mod shared;
+mod transfer;
 mod warp;
 
 /// Streaming multiprocessors of an emulated device (an H100 SXM or H200 has as many).
 pub const MULTIPROCESSORS: u32 = 132;
 
-pub use cpu::{Cpu, Flow};
+pub use cpu::{Cpu, Flow, Wait};
 pub use grid::{Launch, run};

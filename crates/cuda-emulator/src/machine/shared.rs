@@ -1,6 +1,8 @@
 //! Shared memory of a block and local memory of a thread, with a shadow byte
 //! beside each byte.
 
+use crate::code::SHARED_START;
+
 /// Bytes aligned for the widest access, and their definedness (0 undefined,
 /// 0xFF defined).
 #[derive(Default, Clone)]
@@ -66,6 +68,14 @@ impl Shared {
     #[inline(always)]
     pub fn start(&mut self) -> (*mut u8, *mut u8) {
         (self.0.data.as_mut_ptr().cast(), self.0.shadow.as_mut_ptr().cast())
+    }
+
+    /// Pointers to the byte at a shared address and to its shadow.
+    pub fn at(&self, address: u32) -> Option<(*mut u8, *mut u8)> {
+        let offset = address.checked_sub(SHARED_START)? as usize;
+        let inside = offset < self.0.len();
+        let (data, shadow) = (self.0.data.as_ptr().cast::<u8>(), self.0.shadow.as_ptr().cast::<u8>());
+        inside.then(|| (data.wrapping_add(offset).cast_mut(), shadow.wrapping_add(offset).cast_mut()))
     }
 
     /// Length in bytes.

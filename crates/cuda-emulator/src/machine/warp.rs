@@ -13,7 +13,8 @@
 //! they have come.
 
 use super::block::BlockState;
-use super::cpu::{self, Cpu, Flow};
+use super::cluster::ClusterState;
+use super::cpu::{self, Cpu, Flow, Wait};
 use super::grid::Launch;
 use super::registers::Registers;
 use super::shared::Bytes;
@@ -61,10 +62,7 @@ enum State {
     Parked {
         needed: u32,
     },
-    Waiting {
-        barrier: u32,
-        generation: u64,
-    },
+    Waiting(Wait),
 }
 
 /// What is left of a fragment's share of a round.
@@ -132,6 +130,7 @@ impl Warp {
     pub fn run(
         &mut self,
         block: &mut BlockState,
+        cluster: &mut ClusterState,
         kernel: &Kernel,
         launch: &Launch,
         budget: &mut u64,
@@ -144,7 +143,7 @@ impl Warp {
             if *budget == 0 {
                 return Ok(Stop::Turn);
             }
-            self.wake(block);
+            self.wake(block, cluster);
             let Some(chosen) = self.choose() else {
                 if self.new_round() {
                     match *budget == given {
@@ -154,12 +153,12 @@ impl Warp {
                     }
                 }
                 return match self.fragments.iter().all(|f| f.is_parked()) {
-                    true => Err(self.divergence(block, kernel)),
+                    true => Err(self.divergence(block, cluster, kernel)),
                     false => Ok(Stop::Blocked),
                 };
             };
             let fragment = self.fragments.swap_remove(chosen);
-            let yielded = self.run_fragment(fragment, block, kernel, launch, budget)?;
+            let yielded = self.run_fragment(fragment, block, cluster, kernel, launch, budget)?;
             if yielded {
                 return Ok(if self.fragments.is_empty() { Stop::Ended } else { Stop::Turn });
             }
@@ -171,6 +170,7 @@ impl Warp {
         &mut self,
         mut f: Fragment,
         block: &mut BlockState,
+        cluster: &mut ClusterState,
         kernel: &Kernel,
         launch: &Launch,
         budget: &mut u64,
@@ -182,6 +182,7 @@ impl Warp {
         let mut cpu = Cpu {
             warp: self,
             block,
+            cluster,
             kernel,
             launch,
             mask: f.mask,
@@ -257,7 +258,7 @@ impl Warp {
                 let (back, calls) = match f.calls.split_last() {
                     Some((back, rest)) => (*back, rest.to_vec()),
                     None => {
-                        self.end(mask, block);
+                        self.end(mask, block, cluster);
                         f.mask &= !mask;
                         f.pc += 1;
                         self.stand(f);
@@ -269,17 +270,17 @@ impl Warp {
                 self.stand(f);
             }
             Flow::Exit => {
-                self.end(mask, block);
+                self.end(mask, block, cluster);
                 f.mask &= !mask;
                 f.pc += 1;
                 self.stand(f);
             }
-            Flow::Park(_) | Flow::Wait(..) => {
+            Flow::Park(_) | Flow::Wait(_) => {
                 // Lanes whose guard is false do not wait.
                 let rest = f.mask & !mask;
                 self.split(&mut f, rest, pc + 1);
                 f.state = match flow {
-                    Flow::Wait(barrier, generation) => State::Waiting { barrier, generation },
+                    Flow::Wait(wait) => State::Waiting(wait),
                     Flow::Park(needed) => State::Parked { needed },
                     _ => State::Ready,
                 };
@@ -300,7 +301,7 @@ impl Warp {
     fn gives_way(&self, pc: u32, calls: &[u32]) -> bool {
         self.fragments.iter().any(|o| {
             o.calls.len() == calls.len()
-                && !matches!(o.state, State::Waiting { .. })
+                && !matches!(o.state, State::Waiting(_))
                 && (o.pc == pc || o.state == State::Ready && !o.share.is_used_up() && o.pc < pc)
         })
     }
@@ -311,9 +312,9 @@ impl Warp {
             return;
         }
         let meets = |o: &&mut Fragment| {
-            o.pc == f.pc && o.calls == f.calls && !matches!(o.state, State::Waiting { .. }) && !o.resumed
+            o.pc == f.pc && o.calls == f.calls && !matches!(o.state, State::Waiting(_)) && !o.resumed
         };
-        if !matches!(f.state, State::Waiting { .. })
+        if !matches!(f.state, State::Waiting(_))
             && !f.resumed
             && let Some(other) = self.fragments.iter_mut().find(meets)
         {
@@ -336,7 +337,7 @@ impl Warp {
         self.stand(Fragment { pc, mask: lanes, calls, state: State::Ready, share: f.share, resumed: false });
     }
 
-    fn end(&mut self, lanes: u32, block: &mut BlockState) {
+    fn end(&mut self, lanes: u32, block: &mut BlockState, cluster: &mut ClusterState) {
         self.live &= !lanes;
         // What waits for all lanes of the warp may have them now.
         for f in &mut self.fragments {
@@ -345,13 +346,14 @@ impl Warp {
             }
         }
         block.threads_ended(lanes.count_ones());
+        cluster.threads_ended(lanes.count_ones());
     }
 
-    /// Fragments whose barrier has completed go on.
-    fn wake(&mut self, block: &BlockState) {
+    /// Fragments whose wait is over go on.
+    fn wake(&mut self, block: &BlockState, cluster: &ClusterState) {
         for f in &mut self.fragments {
-            if let State::Waiting { barrier, generation } = f.state
-                && block.barriers[barrier as usize].generation != generation
+            if let State::Waiting(wait) = f.state
+                && wait.is_over(block, cluster)
             {
                 f.state = State::Ready;
                 f.resumed = true;
@@ -374,18 +376,21 @@ impl Warp {
     }
 
     /// Can any lane go on, given the barriers as they are?
-    pub fn is_ready(&self, block: &BlockState) -> bool {
+    pub fn is_ready(&self, block: &BlockState, cluster: &ClusterState) -> bool {
         self.fragments.iter().any(|f| match f.state {
             State::Ready => true,
             State::Parked { .. } => false,
-            State::Waiting { barrier, generation } => {
-                block.barriers[barrier as usize].generation != generation
-            }
+            State::Waiting(wait) => wait.is_over(block, cluster),
         })
     }
 
+    /// Does a fragment wait for something only until it may look again?
+    pub fn polls(&self) -> bool {
+        self.fragments.iter().any(|f| matches!(f.state, State::Waiting(Wait::Mbarrier(..))))
+    }
+
     /// Where the lanes stand, for messages.
-    pub fn stands(&self, block: &BlockState, kernel: &Kernel) -> Vec<Stand> {
+    pub fn stands(&self, block: &BlockState, cluster: &ClusterState, kernel: &Kernel) -> Vec<Stand> {
         self.fragments
             .iter()
             .map(|f| {
@@ -393,9 +398,7 @@ impl Warp {
                 let waits_for = match f.state {
                     State::Ready => "nothing: it can go on".to_owned(),
                     State::Parked { .. } => "the other lanes of the warp".to_owned(),
-                    State::Waiting { barrier, .. } => {
-                        format!("barrier {barrier} ({})", block.barriers[barrier as usize].progress(block))
-                    }
+                    State::Waiting(wait) => wait.describe(block, cluster),
                 };
                 Stand {
                     block: block.index,
@@ -409,8 +412,8 @@ impl Warp {
             .collect()
     }
 
-    fn divergence(&self, block: &BlockState, kernel: &Kernel) -> Box<Finding> {
-        let mut stands = self.stands(block, kernel);
+    fn divergence(&self, block: &BlockState, cluster: &ClusterState, kernel: &Kernel) -> Box<Finding> {
+        let mut stands = self.stands(block, cluster, kernel);
         stands.sort_by_key(|s| s.ptx_line);
         let earliest = self.fragments.iter().min_by_key(|f| f.pc);
         let (pc, came) = earliest.map(|f| (f.pc, f.mask)).unwrap_or_default();

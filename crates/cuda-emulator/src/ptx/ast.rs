@@ -60,6 +60,8 @@ pub enum Space {
     Local,
     Const,
     Param,
+    /// `.shared::cluster`
+    Cluster,
 }
 
 /// A fundamental type, by its suffix.

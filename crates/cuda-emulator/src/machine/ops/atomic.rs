@@ -213,7 +213,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     {}
     let space = match m.take_if(space_of) {
         None => Space::Generic,
-        Some(space @ (Space::Global | Space::Shared)) => space,
+        Some(space @ (Space::Global | Space::Shared | Space::Cluster)) => space,
         Some(_) => return Err(d.unknown(i)),
     };
     let name = m.advance().unwrap_or_default();

@@ -4,7 +4,7 @@ use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
 use crate::machine::lanes::both;
 use crate::machine::ops::{Modifiers, warp};
 use crate::machine::registers::Raw;
-use crate::machine::{Cpu, Flow};
+use crate::machine::{Cpu, Flow, Wait};
 use crate::ptx::ast::{Instruction, Operand, Type};
 use crate::verdict::{Use, Verdict};
 
@@ -49,7 +49,7 @@ fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let by_warp = if mask == cpu.warp.live { 32 } else { mask.count_ones() };
     match cpu.block.arrive(number, count, mask.count_ones(), by_warp, holds.count_ones()) {
         Ok(_) if i.aux & ARRIVE != 0 => Flow::Next,
-        Ok(generation) => Flow::Wait(number, generation),
+        Ok(generation) => Flow::Wait(Wait::Barrier(number, generation)),
         Err(verdict) => cpu.fault(verdict, mask),
     }
 }

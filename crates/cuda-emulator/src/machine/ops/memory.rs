@@ -46,7 +46,8 @@ impl Shape {
             2 => Space::Shared,
             3 => Space::Local,
             4 => Space::Const,
-            _ => Space::Param,
+            5 => Space::Param,
+            _ => Space::Cluster,
         };
         Self { space, width: aux >> 4 & 15, count: aux >> 8 & 255, signed: aux >> 16 & 1 == 1 }
     }
@@ -357,7 +358,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
 fn emit(d: &mut Decoder<'_>, op: crate::code::Op, shape: Shape, reference: Reference, list: List) {
     let kind = match shape.space {
         Space::Generic | Space::Global => Kind::Global,
-        Space::Shared => Kind::Shared,
+        Space::Shared | Space::Cluster => Kind::Shared,
         Space::Local => Kind::Local,
         Space::Const | Space::Param => Kind::Constant,
     };
@@ -372,6 +373,7 @@ pub fn space_of(word: &str) -> Option<Space> {
     Some(match word {
         "global" => Space::Global,
         "shared" | "shared::cta" => Space::Shared,
+        "shared::cluster" => Space::Cluster,
         "local" => Space::Local,
         "const" => Space::Const,
         "param" | "param::entry" | "param::func" => Space::Param,

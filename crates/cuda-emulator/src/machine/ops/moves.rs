@@ -123,7 +123,13 @@ fn in_space(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let holds = addresses.iter().enumerate().fold(0u32, |lanes, (l, a)| {
         let inside = match Windowed::of(*a) {
             Windowed::Global(_) => i.aux == Space::Global as u32,
-            Windowed::Shared(_) => i.aux == Space::Shared as u32,
+            // That of another block is the cluster's only.
+            Windowed::Shared(at) => match cpu.shared_place(at) {
+                Some((rank, _)) if rank == cpu.block.rank => {
+                    i.aux == Space::Shared as u32 || i.aux == Space::Cluster as u32
+                }
+                place => place.is_some() && i.aux == Space::Cluster as u32,
+            },
             Windowed::Local(_) => i.aux == Space::Local as u32,
             Windowed::Param(_) => i.aux == Space::Param as u32,
         };
@@ -138,7 +144,7 @@ fn in_space(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 /// The window that a space's generic addresses lie in; 0 for global and constant.
 fn window(space: Space) -> u64 {
     match space {
-        Space::Shared => SHARED_WINDOW,
+        Space::Shared | Space::Cluster => SHARED_WINDOW,
         Space::Local => LOCAL_WINDOW,
         Space::Param => PARAM_WINDOW,
         Space::Generic | Space::Global | Space::Const => 0,
