@@ -349,6 +349,63 @@ impl Cpu<'_> {
         Buffer { base: window, len: params.len() as u64, data: params.as_ptr().cast_mut(), shadow: None }
     }
 
+    /// The block's rank and the address in its shared memory of an access of
+    /// `size` bytes, at a multiple of `align`, at a generic address or one of
+    /// the block's or the cluster's window.
+    pub fn shared_target(
+        &self,
+        space: Space,
+        address: u64,
+        size: u32,
+        align: u32,
+        access: Access,
+    ) -> Result<(u32, u32), Verdict> {
+        let within = match (space, Windowed::of(address)) {
+            (Space::Generic, Windowed::Shared(at)) => at,
+            (Space::Generic, _) => {
+                let problem = format!("{address:#x} is no address of shared memory");
+                return Err(Verdict::Operand { problem });
+            }
+            _ => address,
+        };
+        if within % u64::from(align) != 0 {
+            let space = space_name(space).to_owned();
+            return Err(Verdict::Misaligned { access, space, address, align });
+        }
+        let place = match space {
+            Space::Shared if within >= SHARED_SIZE.into() => None,
+            _ => self.shared_place(within),
+        };
+        let inside = |(rank, at): &(u32, u32)| {
+            let len = self.cluster.shared[*rank as usize].len() as u32;
+            *at >= SHARED_START && size <= len && at - SHARED_START <= len - size
+        };
+        place.filter(inside).ok_or_else(|| {
+            let len = self.cluster.shared[self.block.rank as usize].len() as u64;
+            let nearest = past(SHARED_START.into(), len, within % u64::from(SHARED_SIZE), size);
+            Verdict::OutOfBounds { access, space: space_name(space).to_owned(), address, size, nearest }
+        })
+    }
+
+    /// The same for global memory: the address itself.
+    pub fn global_target(&self, address: u64, size: u32, align: u32, access: Access) -> Result<u64, Verdict> {
+        if address % u64::from(align) != 0 {
+            return Err(Verdict::Misaligned { access, space: "global".to_owned(), address, align });
+        }
+        match self.launch.memory.find(address) {
+            Some(region) if region.contains(address, size.into()) => match region.kind {
+                RegionKind::Constant if access != Access::Read => {
+                    Err(Verdict::ReadOnly { space: "global".to_owned(), address })
+                }
+                _ => Ok(address),
+            },
+            _ => {
+                let nearest = self.launch.memory.explain(address, size.into());
+                Err(Verdict::OutOfBounds { access, space: "global".to_owned(), address, size, nearest })
+            }
+        }
+    }
+
     fn local(&mut self, lane: usize, offset: u64, size: u32) -> Option<Span> {
         let (data, shadow) = self.warp.local.get_mut(lane)?.at(offset, size.into())?;
         Some(Span { data, shadow })

@@ -1,10 +1,10 @@
 //! A block: its warps, its shared memory, its barriers.
 
 use super::access::NoShadow;
-use super::grid::Launch;
 use super::cluster::ClusterState;
-use super::warp::Warp;
+use super::grid::Launch;
 pub use super::warp::Stop;
+use super::warp::Warp;
 use crate::code::Kernel;
 use crate::counters::Counters;
 use crate::memory::Region;
@@ -189,7 +189,7 @@ impl Block {
                 return Ok((Stop::Turn, budget - left, self.state.events != events));
             }
             if stuck >= self.warps.len() {
-                if self.warps.iter().any(|w| w.is_ready(&self.state, cluster)) {
+                if self.is_ready(cluster) {
                     stuck = 0;
                 } else {
                     return Ok((Stop::Blocked, budget - left, self.state.events != events));
@@ -207,6 +207,11 @@ impl Block {
             }
         }
         Ok((Stop::Ended, budget - left, true))
+    }
+
+    /// Can any of its warps go on?
+    pub fn is_ready(&self, cluster: &ClusterState) -> bool {
+        self.warps.iter().any(|w| w.is_ready(&self.state, cluster))
     }
 
     /// Does a warp wait for something only until it may look again?

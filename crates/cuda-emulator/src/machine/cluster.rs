@@ -116,8 +116,10 @@ impl Cluster {
     /// their ranks. `seed` orders everything in it.
     pub fn new(launch: &Launch, blocks: impl ExactSizeIterator<Item = [u32; 3]>, seed: u64) -> Self {
         let state = ClusterState::new(launch, blocks.len());
-        let block_seed = |rank: u64| if seed == 0 { 0 } else { seed ^ rank.wrapping_mul(0xa24b_aed4_963e_e407) };
-        let blocks = blocks.zip(0u32..).map(|(index, rank)| Block::new(launch, index, rank, block_seed(rank.into())));
+        let block_seed =
+            |rank: u64| if seed == 0 { 0 } else { seed ^ rank.wrapping_mul(0xa24b_aed4_963e_e407) };
+        let blocks =
+            blocks.zip(0u32..).map(|(index, rank)| Block::new(launch, index, rank, block_seed(rank.into())));
         Self {
             state,
             blocks: blocks.collect(),
@@ -141,7 +143,9 @@ impl Cluster {
                 return Ok(Turn::Over { spent: budget - left, progress });
             }
             if blocked >= self.blocks.len() {
-                self.unblock(launch)?;
+                if !self.blocks.iter().any(|b| b.is_ready(&self.state)) {
+                    self.unblock(launch)?;
+                }
                 blocked = 0;
             }
             self.next %= self.blocks.len();

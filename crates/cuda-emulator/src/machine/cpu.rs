@@ -161,18 +161,24 @@ impl Cpu<'_> {
     /// The address row plus offset of a memory operand, as 64-bit lanes.
     #[inline(always)]
     pub fn addresses(&self, i: &Inst, slot: Slot) -> [u64; 32] {
+        self.addresses_at(slot, i.imm)
+    }
+
+    /// A row plus an offset, as 64-bit lanes.
+    #[inline(always)]
+    pub fn addresses_at(&self, slot: Slot, offset: i64) -> [u64; 32] {
         let mut out = [0u64; 32];
         match slot.class() {
             Class::R64 => {
                 let row = u64::row(&self.warp.registers, self.kernel, slot);
                 for l in 0..32 {
-                    out[l] = row[l].wrapping_add_signed(i.imm);
+                    out[l] = row[l].wrapping_add_signed(offset);
                 }
             }
             _ => {
                 let row = u32::row(&self.warp.registers, self.kernel, slot);
                 for l in 0..32 {
-                    out[l] = u64::from(row[l].wrapping_add(i.imm as u32));
+                    out[l] = u64::from(row[l].wrapping_add(offset as u32));
                 }
             }
         }

@@ -179,7 +179,10 @@ fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, cha
                 q.waiting.push_back(cluster);
                 let resident = q.waiting.len() as u64 + q.running;
                 let may_start = q.fresh < clusters && resident < room;
-                if !may_start && q.running == 0 && q.idle > LIVELOCK * resident * u64::from(launch.cluster_size()) {
+                if !may_start
+                    && q.running == 0
+                    && q.idle > LIVELOCK * resident * u64::from(launch.cluster_size())
+                {
                     q.finding = Some(livelock(launch, &q));
                 }
             }

@@ -37,6 +37,11 @@ impl Mbarrier {
         self.phase
     }
 
+    /// Arrivals that the running phase waits for.
+    pub fn pending(&self) -> u32 {
+        self.pending
+    }
+
     /// `count` arrivals; with `drop`, later phases wait for as many fewer. Gives the token of the
     /// phase before.
     pub fn arrive(&mut self, count: u32, drop: bool) -> Result<u64, String> {

@@ -8,7 +8,7 @@
 //! - what it will write is undefined (unless it is added to what is there);
 //! - what it will read of shared memory is held: a write there is a conflict.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::cluster::ClusterState;
 use super::grid::Launch;
@@ -46,8 +46,15 @@ pub enum Completion {
     Group(u32, u32),
 }
 
-/// How what is read and what is there become what is written.
-pub type Reduce = fn(there: &mut [u8], read: &[u8]);
+/// A reduction in place of a copy: element by element, what is there and what is
+/// read become what is written, at once for whoever else looks at the element.
+#[derive(Debug, Clone, Copy)]
+pub struct Reduce {
+    /// Bytes of an element: 2, 4 or 8.
+    pub size: u32,
+    /// On the elements' bits.
+    pub apply: fn(there: u64, read: u64) -> u64,
+}
 
 /// The instruction and the threads that did something which ends later.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +153,10 @@ impl ClusterState {
     pub fn issue(&mut self, mut transfer: Transfer, launch: &Launch) -> Result<u64, Verdict> {
         for run in &transfer.runs {
             if let Memory::Shared(rank, address) = run.to {
-                let others = [self.transfers.reader_of(rank, address, run.len), self.transfers.writer_of(rank, address, run.len)];
+                let others = [
+                    self.transfers.reader_of(rank, address, run.len),
+                    self.transfers.writer_of(rank, address, run.len),
+                ];
                 if let Some(other) = others.into_iter().flatten().next() {
                     let what = "the destination of an asynchronous copy";
                     return Err(other.conflict(&launch.kernel, rank, address, run.len, what));
@@ -186,7 +196,8 @@ impl ClusterState {
 
     /// Lands what completes on an mbarrier.
     pub fn land_on(&mut self, rank: u32, address: u32, launch: &Launch) -> Result<(), Box<Finding>> {
-        let completes = |t: &Transfer| matches!(t.completion, Completion::Mbarrier(r, a, _) if (r, a) == (rank, address));
+        let completes =
+            |t: &Transfer| matches!(t.completion, Completion::Mbarrier(r, a, _) if (r, a) == (rank, address));
         while let Some(nth) = self.transfers.pending.iter().position(completes) {
             self.land_nth(nth, launch)?;
         }
@@ -218,25 +229,27 @@ impl ClusterState {
         };
         for (run, (data, shadow)) in transfer.runs.iter().zip(&held) {
             let Some(to) = self.bytes(run.to, launch) else { continue };
-            // SAFETY: the destination was checked when the copy was issued; memory
-            // that a launch can reach is not freed while it runs.
+            // SAFETY: the destination was checked when the copy was issued, also for
+            // the alignment of elements; memory that a launch can reach is not freed
+            // while it runs.
             unsafe {
                 match transfer.reduce {
                     None => write(to.data, data),
-                    Some(reduce) => {
-                        let mut there = read(to.data, run.len);
-                        reduce(&mut there, data);
-                        write(to.data, &there);
-                    }
-                }
-                if let Some(at) = to.shadow {
-                    match transfer.reduce {
-                        None => write(at, shadow),
-                        Some(_) => {
-                            let both: Vec<u8> = read(at, run.len).iter().zip(shadow).map(|(a, b)| a & b).collect();
-                            write(at, &both);
+                    Some(Reduce { size, apply }) => {
+                        let elements = data.chunks_exact(size as usize).enumerate();
+                        for (i, read) in elements {
+                            let read = read.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+                            update(to.data.add(i * size as usize), size, |there| apply(there, read));
                         }
                     }
+                }
+                match (to.shadow, transfer.reduce) {
+                    (Some(at), None) => write(at, shadow),
+                    (Some(at), Some(_)) => {
+                        let there = read(at, run.len);
+                        write(at, &there.iter().zip(shadow).map(|(a, b)| a & b).collect::<Vec<_>>());
+                    }
+                    (None, _) => {}
                 }
             }
         }
@@ -325,6 +338,29 @@ unsafe fn write(at: *mut u8, bytes: &[u8]) {
         }
         for (i, from) in bytes.iter().enumerate().skip(8 * words) {
             AtomicU8::from_ptr(at.add(i)).store(*from, Relaxed);
+        }
+    }
+}
+
+/// Changes an element in one step.
+///
+/// # Safety
+/// `at` is valid for `size` bytes and aligned to them.
+unsafe fn update(at: *mut u8, size: u32, f: impl Fn(u64) -> u64) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match size {
+            2 => {
+                let f = |there| Some(f(u64::from(there)) as u16);
+                let _ = AtomicU16::from_ptr(at.cast()).fetch_update(Relaxed, Relaxed, f);
+            }
+            4 => {
+                let f = |there| Some(f(u64::from(there)) as u32);
+                let _ = AtomicU32::from_ptr(at.cast()).fetch_update(Relaxed, Relaxed, f);
+            }
+            _ => {
+                let _ = AtomicU64::from_ptr(at.cast()).fetch_update(Relaxed, Relaxed, |there| Some(f(there)));
+            }
         }
     }
 }

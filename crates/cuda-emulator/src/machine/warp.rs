@@ -16,6 +16,7 @@ use super::block::BlockState;
 use super::cluster::ClusterState;
 use super::cpu::{self, Cpu, Flow, Wait};
 use super::grid::Launch;
+use super::ops::bulk::BulkGroups;
 use super::registers::Registers;
 use super::shared::Bytes;
 use crate::code::{Guard, Kernel};
@@ -36,6 +37,10 @@ pub struct Warp {
     pub registers: Registers,
     /// Each lane's local memory.
     pub local: Vec<Bytes>,
+    /// The phase in which each lane has arrived at the cluster's barrier, until it has waited.
+    pub cluster_arrivals: [Option<u64>; 32],
+    /// Each lane's bulk copies.
+    pub bulk_groups: Vec<BulkGroups>,
     fragments: Vec<Fragment>,
 }
 
@@ -115,6 +120,8 @@ impl Warp {
             live: lanes,
             registers: Registers::new(kernel),
             local,
+            cluster_arrivals: [None; 32],
+            bulk_groups: vec![BulkGroups::default(); 32],
             fragments: vec![Fragment {
                 pc: 0,
                 mask: lanes,

@@ -32,6 +32,8 @@ pub struct Device {
     pub dynamic_shared: u32,
     /// Blocks that fit at a time.
     pub resident: u32,
+    /// Blocks of a cluster.
+    pub cluster: [u32; 3],
     printed: Arc<Mutex<Vec<String>>>,
 }
 
@@ -51,7 +53,7 @@ impl Device {
             // SAFETY: the image is as long as it says.
             unsafe { memory.write(*address, image.as_ptr(), image.len() as u64) }.expect("in bounds");
         }
-        Self { memory, program, dynamic_shared: 0, resident: 64, printed: Arc::default() }
+        Self { memory, program, dynamic_shared: 0, resident: 64, cluster: [1; 3], printed: Arc::default() }
     }
 
     /// `bytes` of undefined memory.
@@ -113,7 +115,7 @@ impl Device {
             kernel,
             grid,
             block,
-            cluster: [1; 3],
+            cluster: self.cluster,
             dynamic_shared: self.dynamic_shared,
             params,
             memory: self.memory.map(0),

@@ -1,5 +1,6 @@
 //! The machine without a driver around it.
 
+mod asynchronous;
 mod device;
 mod programs;
 mod verdicts;

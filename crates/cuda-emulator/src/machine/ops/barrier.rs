@@ -2,7 +2,7 @@
 
 use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
 use crate::machine::lanes::both;
-use crate::machine::ops::{Modifiers, warp};
+use crate::machine::ops::{Modifiers, cluster, warp};
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow, Wait};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -106,10 +106,29 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "bar" | "barrier" => decode_barrier(d, i),
         // A full fence of the host, which is at least what any of these ask.
         _ => {
+            // `mbarrier_init` and `proxy.async` order what the emulator does in order.
             let known = |w: &String| {
                 matches!(
                     w.as_str(),
-                    "cta" | "gl" | "sys" | "gpu" | "cluster" | "acq_rel" | "sc" | "acquire" | "release"
+                    "cta"
+                        | "gl"
+                        | "sys"
+                        | "gpu"
+                        | "cluster"
+                        | "acq_rel"
+                        | "sc"
+                        | "acquire"
+                        | "release"
+                        | "mbarrier_init"
+                        | "proxy"
+                        | "async"
+                        | "async::generic"
+                        | "alias"
+                        | "global"
+                        | "shared::cta"
+                        | "shared::cluster"
+                        | "sync_restrict::shared::cta"
+                        | "sync_restrict::shared::cluster"
                 )
             };
             if !i.modifiers.iter().all(known) {
@@ -128,6 +147,9 @@ fn decode_barrier(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeErro
             true => warp::decode_barrier(d, i),
             false => Err(d.unknown(i)),
         };
+    }
+    if m.take("cluster") {
+        return cluster::decode_barrier(d, i, m);
     }
     m.take("cta");
     let mut aux = if i.opcode == "bar" { ALIGNED } else { 0 };

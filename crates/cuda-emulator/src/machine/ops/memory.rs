@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Rel
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, List, Reference, Slot, class_of};
 use crate::machine::access::Places;
-use crate::machine::lanes::both;
+use crate::machine::lanes::{both, lane_op};
 use crate::machine::ops::Modifiers;
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
@@ -366,6 +366,21 @@ fn emit(d: &mut Decoder<'_>, op: crate::code::Op, shape: Shape, reference: Refer
     inst.imm = reference.offset;
     inst.aux = shape.pack();
     inst.list = list;
+}
+
+/// The address that a memory operand names, as one row.
+pub fn address(d: &mut Decoder<'_>, operand: &Operand, space: Space) -> Result<Slot, DecodeError> {
+    let Reference { base, offset } = d.reference(operand, space)?;
+    if offset == 0 {
+        return Ok(base);
+    }
+    let sum = d.temporary(base.class());
+    let (op, offset) = match base.class() {
+        Class::R64 => (lane_op!(|a: u64, b: u64| -> u64 { a.wrapping_add(b) }), d.constant64(offset as u64)),
+        _ => (lane_op!(|a: u32, b: u32| -> u32 { a.wrapping_add(b) }), d.constant32(offset as u32)),
+    };
+    d.emit(op, Kind::Integer, &[sum], &[base, offset]);
+    Ok(sum)
 }
 
 /// A state space by its suffix.

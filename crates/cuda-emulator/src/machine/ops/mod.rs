@@ -5,12 +5,15 @@
 
 pub mod atomic;
 pub mod barrier;
+pub mod bulk;
+pub mod cluster;
 pub mod compare;
 pub mod control;
 pub mod convert;
 pub mod float;
 pub mod host_call;
 pub mod integer;
+pub mod mbarrier;
 pub mod memory;
 pub mod moves;
 pub mod predicate;
@@ -30,6 +33,9 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "atom" | "red" => atomic::decode(d, i),
         "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
+        "mbarrier" => mbarrier::decode(d, i),
+        "mapa" | "getctarank" => cluster::decode(d, i),
+        "cp" if i.modifiers.iter().any(|m| m == "bulk") => bulk::decode(d, i),
         "setp" | "selp" => compare::decode(d, i),
         "cvt" => convert::decode(d, i),
         "fma" | "rcp" | "sqrt" => float::decode(d, i),

@@ -21,6 +21,8 @@ const SPECIAL: &[(&str, Read)] = &[
     ("%nctaid.x", |c, _| c.launch.grid[0].into()),
     ("%nctaid.y", |c, _| c.launch.grid[1].into()),
     ("%nctaid.z", |c, _| c.launch.grid[2].into()),
+    ("%cluster_ctarank", |c, _| c.block.rank.into()),
+    ("%cluster_nctarank", |c, _| c.launch.cluster_size().into()),
     ("%gridid", |_, _| 0),
     ("%laneid", |_, lane| lane.into()),
     ("%warpid", |c, _| c.warp.index.into()),

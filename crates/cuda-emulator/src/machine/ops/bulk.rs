@@ -1,0 +1,343 @@
+//! Bulk copies: `cp.async.bulk` and `cp.reduce.async.bulk` of plain ranges, and
+//! the groups in which a thread waits for them.
+//!
+//! Every executing lane issues a copy of its own; usually one does.
+
+use std::collections::VecDeque;
+
+use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
+use crate::machine::lanes::both;
+use crate::machine::ops::Modifiers;
+use crate::machine::ops::memory::{address, space_of};
+use crate::machine::registers::Raw;
+use crate::machine::transfer::{Completion, Memory, Reduce, Run, Transfer};
+use crate::machine::{Cpu, Flow};
+use crate::ptx::ast::{Instruction, Operand, Space, Type};
+use crate::verdict::{Access, Use, Verdict};
+
+/// Sizes and addresses are multiples of this.
+const GRAIN: u32 = 16;
+
+/// A thread's bulk groups.
+#[derive(Debug, Default, Clone)]
+pub struct BulkGroups {
+    /// Copies that are in no group yet.
+    open: Vec<u64>,
+    /// Committed groups, the oldest first.
+    committed: VecDeque<Vec<u64>>,
+}
+
+impl BulkGroups {
+    /// A copy that the next group will hold.
+    pub fn push(&mut self, id: u64) {
+        self.open.push(id);
+    }
+}
+
+const TO_SHARED: u32 = 1;
+const FROM_SHARED: u32 = 2;
+const MULTICAST: u32 = 4;
+const PREFETCH: u32 = 8;
+
+/// A reduction by its number in `aux` above these bits.
+const REDUCE: u32 = 8;
+
+/// src: destination, source, bytes, mbarrier or none. list: the mask of a multicast.
+#[inline(never)]
+fn copy(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    for slot in &i.src[..2] {
+        if slot.is_some()
+            && let Err(flow) = cpu.require_defined(*slot, Use::Address)
+        {
+            return flow;
+        }
+    }
+    if let Err(flow) = cpu.require_defined(i.src[2], Use::Control) {
+        return flow;
+    }
+    let sizes = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[2]);
+    let [to, from] = [0, 1].map(|n| if i.src[n].is_some() { cpu.addresses_at(i.src[n], 0) } else { [0; 32] });
+    let barriers = if i.src[3].is_some() { cpu.addresses_at(i.src[3], 0) } else { [0; 32] };
+    let masks = match cpu.operands(i).first().copied() {
+        Some(mask) => {
+            if let Err(flow) = cpu.require_defined(mask, Use::Control) {
+                return flow;
+            }
+            cpu.addresses_at(mask, 0)
+        }
+        None => [0; 32],
+    };
+    let mask = cpu.mask;
+    for lane in (0..32).filter(|l| mask >> l & 1 == 1) {
+        let each = Each { to: to[lane], from: from[lane], len: sizes[lane], barrier: barriers[lane] };
+        if let Err(verdict) = issue(cpu, i, lane, each, masks[lane] as u32) {
+            return cpu.fault(verdict, 1 << lane);
+        }
+    }
+    cpu.block.events += 1;
+    Flow::Next
+}
+
+/// One lane's operands.
+struct Each {
+    to: u64,
+    from: u64,
+    len: u32,
+    barrier: u64,
+}
+
+fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -> Result<(), Verdict> {
+    let Each { to, from, len, barrier } = each;
+    if len % GRAIN != 0 {
+        return Err(Verdict::Operand {
+            problem: format!("a bulk copy of {len} bytes, which is no multiple of {GRAIN}"),
+        });
+    }
+    let source = match i.aux & FROM_SHARED {
+        0 => Memory::Global(cpu.global_target(from, len, GRAIN, Access::Read)?),
+        _ => {
+            let (rank, address) = cpu.shared_target(Space::Shared, from, len, GRAIN, Access::Read)?;
+            Memory::Shared(rank, address)
+        }
+    };
+    if i.aux & PREFETCH != 0 {
+        return Ok(());
+    }
+    if i.aux & FROM_SHARED == 0 {
+        cpu.block.counters.global_read_bytes += u64::from(len);
+    }
+    let reduce = REDUCTIONS.get((i.aux >> REDUCE) as usize).map(|(_, _, reduce)| *reduce);
+    let origin = cpu.origin(1 << lane);
+    if i.aux & TO_SHARED == 0 {
+        let to = Memory::Global(cpu.global_target(to, len, GRAIN, Access::Write)?);
+        cpu.block.counters.global_written_bytes += u64::from(len);
+        let thread = cpu.warp.index * 32 + lane as u32;
+        let completion = Completion::Group(cpu.block.rank, thread);
+        let runs = vec![Run { from: source, to, len }];
+        let id = cpu.cluster.issue(Transfer::new(runs, reduce, completion, origin), cpu.launch)?;
+        cpu.warp.bulk_groups[lane].push(id);
+        return Ok(());
+    }
+    let (rank, address) = cpu.shared_target(Space::Cluster, to, len, GRAIN, Access::Write)?;
+    let (barrier_rank, barrier) = cpu.shared_target(Space::Cluster, barrier, 8, 8, Access::Atomic)?;
+    if barrier_rank != rank {
+        return Err(Verdict::Operand { problem: other_block(rank, barrier_rank) });
+    }
+    for rank in destinations(cpu, i.aux & MULTICAST != 0, multicast, rank)? {
+        let runs = vec![Run { from: source, to: Memory::Shared(rank, address), len }];
+        let completion = Completion::Mbarrier(rank, barrier, len);
+        cpu.cluster.issue(Transfer::new(runs, reduce, completion, origin), cpu.launch)?;
+    }
+    Ok(())
+}
+
+/// What is wrong where the destination and its mbarrier are in two blocks.
+pub fn other_block(rank: u32, barrier: u32) -> String {
+    format!("the copy goes to block {rank} of the cluster, its mbarrier is in block {barrier}")
+}
+
+/// The ranks of the blocks that a copy goes to: the one named, or those of a multicast's mask.
+pub fn destinations(cpu: &Cpu<'_>, multicast: bool, mask: u32, rank: u32) -> Result<Vec<u32>, Verdict> {
+    let blocks = cpu.cluster.shared.len() as u32;
+    match multicast {
+        false => Ok(vec![rank]),
+        true if mask != 0 && mask >> blocks == 0 => Ok((0..blocks).filter(|r| mask >> r & 1 == 1).collect()),
+        true => {
+            let problem = format!("a multicast to the blocks {mask:#b} of a cluster of {blocks}");
+            Err(Verdict::Operand { problem })
+        }
+    }
+}
+
+// ---- Groups ----------------------------------------------------------------------------
+
+#[inline(never)]
+fn commit(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    for lane in (0..32).filter(|l| cpu.mask >> l & 1 == 1) {
+        let groups = &mut cpu.warp.bulk_groups[lane];
+        let group = std::mem::take(&mut groups.open);
+        groups.committed.push_back(group);
+    }
+    Flow::Next
+}
+
+const READ: u32 = 1;
+
+/// All but the `imm` latest groups have ended; with `READ`, have read their sources.
+#[inline(never)]
+fn wait_group(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    for lane in (0..32).filter(|l| cpu.mask >> l & 1 == 1) {
+        let groups = &mut cpu.warp.bulk_groups[lane];
+        let ended = groups.committed.len().saturating_sub(i.imm as usize);
+        if i.aux & READ != 0 {
+            for id in groups.committed.iter().take(ended).flatten() {
+                cpu.cluster.release(*id, cpu.launch);
+            }
+            continue;
+        }
+        for id in groups.committed.drain(..ended).flatten() {
+            if let Err(finding) = cpu.cluster.land(id, cpu.launch) {
+                cpu.fault = Some(finding);
+                return Flow::Fault;
+            }
+        }
+    }
+    Flow::Next
+}
+
+// ---- Reductions ------------------------------------------------------------------------
+
+/// A function of two elements of a type.
+macro_rules! reduction {
+    ($ty:ty: $bits:ty, |$there:ident, $read:ident| $e:expr) => {
+        Reduce {
+            size: size_of::<$ty>() as u32,
+            apply: |there, read| {
+                let $there = <$ty>::from_ne_bytes((there as $bits).to_ne_bytes());
+                let $read = <$ty>::from_ne_bytes((read as $bits).to_ne_bytes());
+                let result: $ty = $e;
+                <$bits>::from_ne_bytes(result.to_ne_bytes()).into()
+            },
+        }
+    };
+}
+
+/// `inc` and `dec` as `atom` defines them: up to a bound, down from one.
+const REDUCTIONS: &[(&str, &str, Reduce)] = &[
+    ("add", "u32", reduction!(u32: u32, |a, b| a.wrapping_add(b))),
+    ("add", "s32", reduction!(i32: u32, |a, b| a.wrapping_add(b))),
+    ("add", "u64", reduction!(u64: u64, |a, b| a.wrapping_add(b))),
+    ("add", "s64", reduction!(i64: u64, |a, b| a.wrapping_add(b))),
+    ("add", "f32", reduction!(f32: u32, |a, b| a + b)),
+    ("add", "f64", reduction!(f64: u64, |a, b| a + b)),
+    ("add", "f16", reduction!(half::f16: u16, |a, b| half::f16::from_f64(a.to_f64() + b.to_f64()))),
+    ("add", "bf16", reduction!(half::bf16: u16, |a, b| half::bf16::from_f64(a.to_f64() + b.to_f64()))),
+    ("min", "u32", reduction!(u32: u32, |a, b| a.min(b))),
+    ("min", "s32", reduction!(i32: u32, |a, b| a.min(b))),
+    ("min", "u64", reduction!(u64: u64, |a, b| a.min(b))),
+    ("min", "s64", reduction!(i64: u64, |a, b| a.min(b))),
+    ("max", "u32", reduction!(u32: u32, |a, b| a.max(b))),
+    ("max", "s32", reduction!(i32: u32, |a, b| a.max(b))),
+    ("max", "u64", reduction!(u64: u64, |a, b| a.max(b))),
+    ("max", "s64", reduction!(i64: u64, |a, b| a.max(b))),
+    ("inc", "u32", reduction!(u32: u32, |a, b| if a >= b { 0 } else { a + 1 })),
+    ("dec", "u32", reduction!(u32: u32, |a, b| if a == 0 || a > b { b } else { a - 1 })),
+    ("and", "b32", reduction!(u32: u32, |a, b| a & b)),
+    ("and", "b64", reduction!(u64: u64, |a, b| a & b)),
+    ("or", "b32", reduction!(u32: u32, |a, b| a | b)),
+    ("or", "b64", reduction!(u64: u64, |a, b| a | b)),
+    ("xor", "b32", reduction!(u32: u32, |a, b| a ^ b)),
+    ("xor", "b64", reduction!(u64: u64, |a, b| a ^ b)),
+];
+
+/// The number of no reduction.
+const COPY: usize = 255;
+
+// ---- Decoding --------------------------------------------------------------------------
+
+/// Decodes `cp.async.bulk` and `cp.reduce.async.bulk` but for tensors.
+pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    let mut m = Modifiers::of(i);
+    let reduces = m.take("reduce");
+    if !m.take("async") || !m.take("bulk") {
+        return Err(d.unknown(i));
+    }
+    match m.peek() {
+        Some("commit_group") => {
+            m.advance();
+            d.expect_operands(i, 0)?;
+            if !m.done() || reduces {
+                return Err(d.unknown(i));
+            }
+            d.emit(both!(commit), Kind::Global, &[], &[]);
+            return Ok(());
+        }
+        Some("wait_group") => {
+            m.advance();
+            let read = if m.take("read") { READ } else { 0 };
+            let ([Operand::Integer(n @ 0..)], true) = (i.operands.as_slice(), m.done() && !reduces) else {
+                return Err(d.unknown(i));
+            };
+            let inst = d.emit(both!(wait_group), Kind::Global, &[], &[]);
+            (inst.imm, inst.aux) = (*n, read);
+            return Ok(());
+        }
+        Some("prefetch") => return decode_prefetch(d, i, m),
+        _ => {}
+    }
+    let (to, from) = (m.take_if(space_of), m.take_if(space_of));
+    let mut aux = match (to, from) {
+        (Some(Space::Cluster | Space::Shared), Some(Space::Global)) if !reduces => TO_SHARED,
+        (Some(Space::Cluster), Some(Space::Shared)) => TO_SHARED | FROM_SHARED,
+        (Some(Space::Global), Some(Space::Shared)) => FROM_SHARED,
+        _ => return Err(d.unknown(i)),
+    };
+    let completion = if aux & TO_SHARED != 0 { "mbarrier::complete_tx::bytes" } else { "bulk_group" };
+    if !m.take(completion) {
+        return Err(d.unknown(i));
+    }
+    if m.take("multicast::cluster") {
+        if aux & (TO_SHARED | FROM_SHARED) != TO_SHARED {
+            return Err(d.unknown(i));
+        }
+        aux |= MULTICAST;
+    }
+    let hint = m.take("L2::cache_hint");
+    let mut number = COPY;
+    if reduces {
+        let operation = m.advance();
+        // Sums of f16 and bf16 keep subnormals, which must be said.
+        m.take("noftz");
+        let ty = m.advance();
+        let known = |(op, t, _): &(&str, &str, Reduce)| Some(*op) == operation && Some(*t) == ty;
+        number = REDUCTIONS.iter().position(known).ok_or_else(|| d.unknown(i))?;
+    }
+    aux |= (number as u32) << REDUCE;
+    if !m.done() {
+        return Err(d.unknown(i));
+    }
+    let operands = match (i.operands.as_slice(), hint) {
+        (all, false) => all,
+        // The hint for the cache says nothing about values.
+        ([rest @ .., _], true) => rest,
+        _ => return Err(d.unknown(i)),
+    };
+    let (to_space, from_space) =
+        (if aux & TO_SHARED != 0 { Space::Cluster } else { Space::Global }, from.unwrap_or(Space::Global));
+    let (parts, mask) = match (operands, aux & MULTICAST) {
+        ([parts @ .., mask], MULTICAST) => (parts, Some(d.source(mask, Type::B16)?)),
+        (parts, _) => (parts, None),
+    };
+    let (to, from, size, barrier) = match parts {
+        [to, from, size] if aux & TO_SHARED == 0 => (to, from, size, Slot::NONE),
+        [to, from, size, barrier] if aux & TO_SHARED != 0 => {
+            (to, from, size, address(d, barrier, Space::Cluster)?)
+        }
+        _ => return Err(d.unknown(i)),
+    };
+    let (to, from) = (address(d, to, to_space)?, address(d, from, from_space)?);
+    let size = d.source(size, Type::U32)?;
+    let list = mask.map(|mask| d.list(&[], &[mask]));
+    let inst = d.emit(both!(copy), Kind::Global, &[], &[to, from, size, barrier]);
+    inst.aux = aux;
+    if let Some(list) = list {
+        inst.list = list;
+    }
+    Ok(())
+}
+
+/// `cp.async.bulk.prefetch.L2.global`: the range must be one that may be read.
+fn decode_prefetch(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -> Result<(), DecodeError> {
+    if !(m.take("prefetch") && m.take("L2") && m.take("global")) {
+        return Err(d.unknown(i));
+    }
+    let hint = usize::from(m.take("L2::cache_hint"));
+    let (true, [from, size, rest @ ..]) = (m.done(), i.operands.as_slice()) else { return Err(d.unknown(i)) };
+    if rest.len() != hint {
+        return Err(d.unknown(i));
+    }
+    let (from, size) = (address(d, from, Space::Global)?, d.source(size, Type::U32)?);
+    let inst = d.emit(both!(copy), Kind::Global, &[], &[Slot::NONE, from, size, Slot::NONE]);
+    inst.aux = PREFETCH | (COPY as u32) << REDUCE;
+    Ok(())
+}
