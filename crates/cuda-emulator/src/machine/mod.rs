@@ -6,6 +6,7 @@
 //! - `warp`: threads that stand at the same place run together (divergence)
 //! - `registers`, `lanes`: rows of 32 lanes and functions over them
 //! - `access`: an address becomes bytes, or a verdict
+//! - `tensor_map`: a box of a tensor becomes runs of bytes
 //! - `ops`: the instructions, one file per family
 
 mod access;
@@ -16,6 +17,7 @@ pub(crate) mod lanes;
 pub mod ops;
 pub(crate) mod registers;
 mod shared;
+pub mod tensor_map;
 mod warp;
 
 /// Streaming multiprocessors of an emulated device (an H100 SXM or H200 has as many).

@@ -2,4 +2,5 @@
 
 mod device;
 mod programs;
+mod tensor_map;
 mod verdicts;
