@@ -5,6 +5,7 @@ mod bytes;
 mod definition;
 mod encoding;
 mod examples;
+mod instructions;
 mod random;
 
 use cuda_emulator::machine::tensor_map::{Reduction, Run, Tile, Way};
