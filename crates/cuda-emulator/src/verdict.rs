@@ -234,6 +234,11 @@ pub enum Verdict {
         /// The depth reached.
         depth: u32,
     },
+    /// A bulk tensor copy was given a tensor map that it cannot use.
+    TensorMap {
+        /// What was wrong.
+        problem: String,
+    },
     /// Operands that the PTX manual forbids (a shift of the wrong kind, a bad
     /// selector, a barrier number above 15 ...).
     Operand {
@@ -262,6 +267,7 @@ impl Verdict {
             Self::Assert { .. } => "assert",
             Self::BadCall { .. } => "bad-call",
             Self::StackOverflow { .. } => "stack-overflow",
+            Self::TensorMap { .. } => "tensor-map",
             Self::Operand { .. } => "operand",
         }
     }
@@ -307,6 +313,9 @@ impl Verdict {
             Self::MemberMask { .. } => "name every lane that executes the instruction in its mask",
             Self::BadCall { .. } => "the function pointer was not taken from a function of this module",
             Self::StackOverflow { .. } => "the recursion has no end for some thread",
+            Self::TensorMap { .. } => {
+                "pass what cuTensorMapEncodeTiled wrote as a __grid_constant__ parameter of the kernel, or copy all of its 128 bytes"
+            }
             Self::Trap | Self::Assert { .. } | Self::Operand { .. } => return None,
         })
     }
@@ -395,7 +404,7 @@ impl fmt::Display for Verdict {
             }
             Self::BadCall { target } => write!(f, "call of {target:#x}, which is no function"),
             Self::StackOverflow { depth } => write!(f, "calls nested {depth} deep"),
-            Self::Operand { problem } => write!(f, "{problem}"),
+            Self::TensorMap { problem } | Self::Operand { problem } => write!(f, "{problem}"),
         }
     }
 }

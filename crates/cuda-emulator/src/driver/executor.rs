@@ -169,7 +169,7 @@ fn status_of(verdict: &Verdict) -> Status {
         Verdict::Assert { .. } => Status::Assert,
         Verdict::BadCall { .. } => Status::InvalidPc,
         Verdict::StackOverflow { .. } => Status::HardwareStackError,
-        Verdict::Operand { .. } => Status::IllegalInstruction,
+        Verdict::Operand { .. } | Verdict::TensorMap { .. } => Status::IllegalInstruction,
         _ => Status::LaunchFailed,
     }
 }

@@ -9,6 +9,7 @@
 //! - `mbarrier`: arrivals and transaction bytes
 //! - `transfer`: asynchronous copies, from issue to landing
 //! - `access`: an address becomes bytes, or a verdict
+//! - `tensor_map`: a box of a tensor becomes runs of bytes
 //! - `ops`: the instructions, one file per family
 
 mod access;
@@ -21,6 +22,7 @@ mod mbarrier;
 pub mod ops;
 pub(crate) mod registers;
 mod shared;
+pub mod tensor_map;
 mod transfer;
 mod warp;
 

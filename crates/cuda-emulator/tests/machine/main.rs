@@ -3,4 +3,5 @@
 mod asynchronous;
 mod device;
 mod programs;
+mod tensor_map;
 mod verdicts;

@@ -23,11 +23,13 @@ pub mod memory;
 pub mod moves;
 pub mod permute;
 pub mod predicate;
+pub mod prefetch;
 pub mod printf;
 pub mod product;
 pub mod set;
 pub mod shift;
 pub mod special;
+pub mod tensor_map;
 pub mod warp;
 
 use crate::code::{DecodeError, Decoder, Kind, Op, Slot};
@@ -36,6 +38,9 @@ use crate::ptx::ast::{Instruction, Operand, Type};
 /// Decodes one instruction into the compact form.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match i.opcode.as_str() {
+        "tensormap" => tensor_map::decode(d, i),
+        "fence" if i.modifiers.iter().any(|m| m == "tensormap::generic") => tensor_map::decode_fence(d, i),
+        "prefetch" | "prefetchu" => prefetch::decode(d, i),
         "mov" | "cvta" | "isspacep" => moves::decode(d, i),
         "ld" | "ldu" | "st" => memory::decode(d, i),
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
