@@ -164,10 +164,7 @@ fn program(code: &str, inputs: &[usize], output: usize) -> String {
         register(output)
     );
     let place = |text: &mut String, parameter: usize, bytes: usize| {
-        let _ = write!(
-            text,
-            "ld.param.u64 %at, [p{parameter}];\nmad.wide.u32 %at, %thread, {bytes}, %at;\n"
-        );
+        let _ = write!(text, "ld.param.u64 %at, [p{parameter}];\nmad.wide.u32 %at, %thread, {bytes}, %at;\n");
     };
     for (i, (name, bytes)) in NAMES.iter().zip(inputs).enumerate() {
         place(&mut text, i, *bytes);

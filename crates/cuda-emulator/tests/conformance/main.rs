@@ -6,7 +6,13 @@
 //! plain Rust. The definitions share nothing with the emulator: integers are
 //! defined over `i128`, roundings over exact fractions (`exact`).
 
+mod approx;
+mod double;
 mod exact;
+mod float;
+mod float_compare;
+mod half;
 mod instruction;
 mod integer;
+mod series;
 mod values;

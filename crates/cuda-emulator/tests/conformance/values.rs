@@ -84,7 +84,13 @@ fn float_edges(mantissa: u32, exponent: u32) -> Vec<u64> {
     let top = 1u64 << (mantissa - 1);
     let mut bits = vec![0, 1, 2, all - 1, all, all + 1, all + 2, 1 << (mantissa / 2)];
     bits.extend([one - 1, one, one + 1, number(0, top), number(1, 0), number(1, top), number(2, top / 2)]);
-    bits.extend([number(-1, 0), number(-1, 1), number(-2, all), number(-(mantissa as i64), 0), number(-1, all)]);
+    bits.extend([
+        number(-1, 0),
+        number(-1, 1),
+        number(-2, all),
+        number(-(mantissa as i64), 0),
+        number(-1, all),
+    ]);
     bits.extend([number(mantissa as i64 - 1, 1), number(mantissa as i64, 1), number(mantissa as i64 + 2, 0)]);
     bits.extend([infinity - 1, infinity - 2, infinity >> 1, (2 << mantissa) + 1, infinity]);
     bits.extend([infinity + 1, infinity | top, infinity | all]);
@@ -94,7 +100,7 @@ fn float_edges(mantissa: u32, exponent: u32) -> Vec<u64> {
 
 /// Half of the random numbers lie near 1, so that sums and products of them round.
 fn random_float(bits: u64, mantissa: u32, exponent: u32) -> u64 {
-    if bits.count_ones() % 2 == 0 {
+    if bits.count_ones().is_multiple_of(2) {
         return bits >> (63 - mantissa - exponent);
     }
     let bias = (1u64 << (exponent - 1)) - 1;

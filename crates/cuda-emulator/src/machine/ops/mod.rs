@@ -6,6 +6,7 @@
 pub mod atomic;
 pub mod barrier;
 pub mod compare;
+pub mod compare_float;
 pub mod control;
 pub mod convert;
 pub mod float;
@@ -30,19 +31,26 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "atom" | "red" => atomic::decode(d, i),
         "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
+        "setp" | "set" if is_float(i) => compare_float::decode(d, i),
         "setp" | "selp" => compare::decode(d, i),
         "cvt" => convert::decode(d, i),
-        "fma" | "rcp" | "sqrt" => float::decode(d, i),
+        "fma" | "rcp" | "sqrt" | "rsqrt" | "sin" | "cos" | "lg2" | "ex2" | "tanh" | "copysign" | "testp" => {
+            float::decode(d, i)
+        }
         "rem" | "and" | "or" | "xor" | "not" | "shl" | "shr" => integer::decode(d, i),
         // Integers and floats share these names; the type comes last.
-        "add" | "sub" | "mul" | "mad" | "div" | "min" | "max" | "abs" | "neg" => {
-            match i.modifiers.last().map(String::as_str) {
-                Some("f32") => float::decode(d, i),
-                _ => integer::decode(d, i),
-            }
-        }
+        "add" | "sub" | "mul" | "mad" | "div" | "min" | "max" | "abs" | "neg" => match is_float(i) {
+            true => float::decode(d, i),
+            false => integer::decode(d, i),
+        },
         _ => Err(d.unknown(i)),
     }
+}
+
+/// Is the type that an instruction's operands have one of floats?
+fn is_float(i: &Instruction) -> bool {
+    let ty = i.modifiers.last().map_or("", String::as_str);
+    matches!(ty, "f16" | "f16x2" | "bf16" | "bf16x2" | "f32" | "f32x2" | "f64")
 }
 
 /// The modifiers of an instruction, taken off one by one while it is decoded;
