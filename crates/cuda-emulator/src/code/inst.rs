@@ -93,7 +93,8 @@ impl Op {
     }
 }
 
-fn has_avx2() -> bool {
+/// May the AVX2 variants run?
+pub fn has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         use std::sync::OnceLock;

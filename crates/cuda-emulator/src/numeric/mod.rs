@@ -4,3 +4,4 @@ pub mod directed;
 pub mod e4m3;
 pub mod narrow;
 pub mod rounding;
+pub mod tensor_core;
