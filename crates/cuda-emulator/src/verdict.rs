@@ -206,6 +206,15 @@ pub enum Verdict {
         /// The other lanes of the warp: where they stand.
         stands: Vec<Stand>,
     },
+    /// A matrix descriptor that `wgmma` cannot use.
+    Descriptor {
+        /// "A" or "B".
+        matrix: String,
+        /// The descriptor.
+        bits: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A lane executes a `.sync` instruction whose member mask does not name it.
     MemberMask {
         /// The mask.
@@ -262,6 +271,7 @@ impl Verdict {
             Self::Mbarrier { .. } => "mbarrier",
             Self::Conflict { .. } => "conflict",
             Self::Divergence { .. } => "divergence",
+            Self::Descriptor { .. } => "descriptor",
             Self::MemberMask { .. } => "member-mask",
             Self::Trap => "trap",
             Self::Assert { .. } => "assert",
@@ -309,6 +319,9 @@ impl Verdict {
             Self::Conflict { .. } => "wait for the asynchronous operation before the memory is used again",
             Self::Divergence { .. } => {
                 "move the instruction out of the divergent branch, or use a form without `.aligned`"
+            }
+            Self::Descriptor { .. } => {
+                "align the matrix to the swizzle's pattern: 1024 bytes for 128, 512 for 64, 256 for 32"
             }
             Self::MemberMask { .. } => "name every lane that executes the instruction in its mask",
             Self::BadCall { .. } => "the function pointer was not taken from a function of this module",
@@ -394,6 +407,9 @@ impl fmt::Display for Verdict {
             Self::Divergence { needed, came, stands } => {
                 write!(f, "the instruction needs lanes {needed:#010x} together, but only {came:#010x} came")?;
                 list(f, stands)
+            }
+            Self::Descriptor { matrix, bits, problem } => {
+                write!(f, "descriptor {bits:#018x} of {matrix}: {problem}")
             }
             Self::MemberMask { mask } => {
                 write!(f, "the executing lanes are not all named by the member mask {mask:#010x}")

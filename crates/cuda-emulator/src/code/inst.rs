@@ -146,11 +146,13 @@ pub enum Kind {
     Constant,
     /// Atomics and reductions.
     Atomic,
+    /// `mma`, `wgmma.mma_async`.
+    Tensor,
 }
 
 impl Kind {
     /// How many there are.
-    pub const COUNT: usize = Kind::Atomic as usize + 1;
+    pub const COUNT: usize = Kind::Tensor as usize + 1;
 }
 
 /// Where control can go after an instruction.

@@ -10,6 +10,7 @@
 //! - `transfer`: asynchronous copies, from issue to landing
 //! - `access`: an address becomes bytes, or a verdict
 //! - `tensor_map`: a box of a tensor becomes runs of bytes
+//! - `matrix`: where the elements of matrices lie
 //! - `ops`: the instructions, one file per family
 
 mod access;
@@ -19,6 +20,7 @@ mod cpu;
 mod grid;
 pub(crate) mod lanes;
 mod mbarrier;
+pub(crate) mod matrix;
 pub mod ops;
 pub(crate) mod registers;
 mod shared;

@@ -31,3 +31,6 @@ mod simd;
 mod values;
 mod warp;
 mod whole;
+mod matrix;
+mod mma;
+mod rows;

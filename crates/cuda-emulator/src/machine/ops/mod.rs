@@ -20,7 +20,9 @@ pub mod host_call;
 pub mod integer;
 pub mod logic;
 pub mod mbarrier;
+pub mod matrix;
 pub mod memory;
+pub mod mma;
 pub mod moves;
 pub mod permute;
 pub mod predicate;
@@ -31,7 +33,9 @@ pub mod set;
 pub mod shift;
 pub mod special;
 pub mod tensor_map;
+pub mod tensor;
 pub mod warp;
+pub mod wgmma;
 
 use crate::code::{DecodeError, Decoder, Kind, Op, Slot};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -52,6 +56,9 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "mapa" | "getctarank" => cluster::decode(d, i),
         "cp" if i.modifiers.iter().any(|m| m == "bulk") => bulk::decode(d, i),
         "setp" | "set" if is_float(i) => compare_float::decode(d, i),
+        "mma" => mma::decode(d, i),
+        "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(d, i),
+        "wgmma" => wgmma::decode(d, i),
         "setp" | "selp" => compare::decode(d, i),
         "cvt" => convert::decode(d, i),
         "fma" | "rcp" | "sqrt" | "rsqrt" | "sin" | "cos" | "lg2" | "ex2" | "tanh" | "copysign" | "testp" => {
