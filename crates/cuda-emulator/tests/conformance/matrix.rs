@@ -1,7 +1,7 @@
 //! `ldmatrix`, `stmatrix`, `movmatrix`: 8x8 matrices of 16-bit elements.
 
-use super::values::random_bits;
 use super::rows::{Row, list, run};
+use super::values::random_bits;
 
 /// Rows of 8 elements.
 type Matrix = [[u16; 8]; 8];
@@ -38,8 +38,7 @@ fn order(seed: u64) -> [usize; 32] {
     std::array::from_fn(|i| keys[i].1)
 }
 
-const FORMS: [(usize, &str); 6] =
-    [(1, ""), (2, ""), (4, ""), (1, ".trans"), (2, ".trans"), (4, ".trans")];
+const FORMS: [(usize, &str); 6] = [(1, ""), (2, ""), (4, ""), (1, ".trans"), (2, ".trans"), (4, ".trans")];
 
 /// Addresses of `%t0` in the shared window, and generic ones in `%l0`.
 const ADDRESSES: [(&str, &str); 3] = [(".shared", "[%t0]"), ("", "[%l0]"), (".shared::cta", "[%t0+0]")];

@@ -4,8 +4,8 @@ use cuda_emulator::numeric::tensor_core::{
     Accumulator, Arithmetic, Format, Operation, Unit, multiply_accumulate,
 };
 
-use super::values::random_bits;
 use super::rows::{Row, list, run};
+use super::values::random_bits;
 
 const M: usize = 16;
 const N: usize = 8;
@@ -118,7 +118,9 @@ impl Form {
 fn rows(registers: usize, bits: usize, element: impl Fn(usize, usize) -> u32) -> Vec<Row> {
     let run = 32 / bits;
     let register = |r: usize| {
-        std::array::from_fn(|lane| (0..run).fold(0, |word, i| word | element(lane, r * run + i) << (bits * i)))
+        std::array::from_fn(|lane| {
+            (0..run).fold(0, |word, i| word | element(lane, r * run + i) << (bits * i))
+        })
     };
     (0..registers).map(register).collect()
 }
@@ -227,7 +229,9 @@ fn any_bits() {
             let mut code = || {
                 let bits = bits.next().expect("endless");
                 // One in four is near one, so that not every sum has an infinity.
-                (bits >> 32) as u32 & (u32::MAX >> (32 - 8 * bytes)) & if bits % 4 > 0 { 0xb4b4_b4b4 } else { u32::MAX }
+                (bits >> 32) as u32
+                    & (u32::MAX >> (32 - 8 * bytes))
+                    & if bits % 4 > 0 { 0xb4b4_b4b4 } else { u32::MAX }
             };
             (0..count).map(|_| code()).collect()
         };

@@ -56,7 +56,15 @@ impl Device {
             // SAFETY: the image is as long as it says.
             unsafe { memory.write(*address, image.as_ptr(), image.len() as u64) }.expect("in bounds");
         }
-        Self { memory, program, dynamic_shared: 0, arithmetic: Arithmetic::Hardware, resident: 64, cluster: [1; 3], printed: Arc::default() }
+        Self {
+            memory,
+            program,
+            dynamic_shared: 0,
+            arithmetic: Arithmetic::Hardware,
+            resident: 64,
+            cluster: [1; 3],
+            printed: Arc::default(),
+        }
     }
 
     /// `bytes` of undefined memory.

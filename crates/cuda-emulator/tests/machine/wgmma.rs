@@ -87,7 +87,8 @@ fn image(layout: Layout, lines: usize, codes: &[Vec<u32>], bytes: usize) -> Imag
         (true, _) => (0x3fff0, atom),
         (false, _) => (k / 8 * atom, atom),
     };
-    let mode = [(16, 0), (128, 1), (64, 2), (32, 3)].into_iter().find(|(w, _)| *w == width).expect("a width").1;
+    let mode =
+        [(16, 0), (128, 1), (64, 2), (32, 3)].into_iter().find(|(w, _)| *w == width).expect("a width").1;
     let descriptor = |step: usize| {
         let start = match (layout.k_major, width) {
             (true, 16) => step * 2 * leading,
@@ -389,7 +390,8 @@ fn check_chain(setup: Setup, chain: &str) {
     let k = k * setup.steps;
     let (a_values, b_values) = (r.matrix(M, k, small(a)), r.matrix(n, k, small(b)));
     let start = r.matrix(M, n, |bits| (bits % 100) as i32 - 50);
-    let codes = |values: &[Vec<i32>], f| values.iter().map(|v| v.iter().map(|x| code(*x, f)).collect()).collect();
+    let codes =
+        |values: &[Vec<i32>], f| values.iter().map(|v| v.iter().map(|x| code(*x, f)).collect()).collect();
     let case = Case {
         a: codes(&a_values, a),
         b: codes(&b_values, b),
@@ -465,7 +467,8 @@ fn transposed_matrices() {
 
 #[test]
 fn accumulators_may_start_with_zero() {
-    for (format, d) in [(Format::E4m3, Accumulator::F32), (Format::F16, Accumulator::F16), (Format::S8, S32)] {
+    for (format, d) in [(Format::E4m3, Accumulator::F32), (Format::F16, Accumulator::F16), (Format::S8, S32)]
+    {
         check(Setup { accumulate: false, ..Setup::new(format, d, 64, 128) });
         check(Setup { accumulate: false, steps: 1, ..Setup::new(format, d, 64, 64) });
     }

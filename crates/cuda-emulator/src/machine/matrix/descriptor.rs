@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn a_step_along_k_within_a_row_finds_what_was_stored() {
         // A row of 128 bytes holds four depths; piece p of the row is piece p % 2 of depth p / 2.
-        let whole = Descriptor { start: 0x400, leading: 0, stride: 1024, base_offset: 0, swizzle: Swizzle::B128 };
+        let whole =
+            Descriptor { start: 0x400, leading: 0, stride: 1024, base_offset: 0, swizzle: Swizzle::B128 };
         for row in 0..64 {
             for piece in 0..8 {
                 let stored = 0x400 + row / 8 * 1024 + row % 8 * 128 + (piece ^ row % 8) * 16;
@@ -201,7 +202,13 @@ mod tests {
 
     #[test]
     fn places() {
-        let at = |start, base_offset, swizzle| Descriptor { start, leading: 0, stride: 1024, base_offset, swizzle };
+        let at = |start, base_offset, swizzle| Descriptor {
+            start,
+            leading: 0,
+            stride: 1024,
+            base_offset,
+            swizzle,
+        };
         for swizzle in MODES {
             for major in [Major::K, Major::Mn] {
                 assert_eq!(at(0x800, 0, swizzle).misplaced(major), None);

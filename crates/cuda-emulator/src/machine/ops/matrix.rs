@@ -48,7 +48,12 @@ impl Cpu<'_> {
     }
 
     /// The places of the rows: of matrix `m`, those that lanes 8m to 8m + 7 name.
-    fn matrix_rows(&mut self, i: &Inst, matrices: usize, access: Access) -> Result<impl Places + use<>, Flow> {
+    fn matrix_rows(
+        &mut self,
+        i: &Inst,
+        matrices: usize,
+        access: Access,
+    ) -> Result<impl Places + use<>, Flow> {
         self.whole_warp()?;
         self.mask = u32::MAX >> (32 - 8 * matrices);
         self.require_defined(i.src[0], Use::Address)?;

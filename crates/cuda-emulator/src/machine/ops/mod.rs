@@ -8,6 +8,7 @@ pub mod atomic128;
 pub mod barrier;
 pub mod bits;
 pub mod bulk;
+pub mod bulk_tensor;
 pub mod carry;
 pub mod cluster;
 pub mod compare;
@@ -19,8 +20,8 @@ pub mod float;
 pub mod host_call;
 pub mod integer;
 pub mod logic;
-pub mod mbarrier;
 pub mod matrix;
+pub mod mbarrier;
 pub mod memory;
 pub mod mma;
 pub mod moves;
@@ -32,8 +33,8 @@ pub mod product;
 pub mod set;
 pub mod shift;
 pub mod special;
-pub mod tensor_map;
 pub mod tensor;
+pub mod tensor_map;
 pub mod warp;
 pub mod wgmma;
 
@@ -54,6 +55,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
         "mbarrier" => mbarrier::decode(d, i),
         "mapa" | "getctarank" => cluster::decode(d, i),
+        "cp" if i.modifiers.iter().any(|m| m == "tensor") => bulk_tensor::decode(d, i),
         "cp" if i.modifiers.iter().any(|m| m == "bulk") => bulk::decode(d, i),
         "setp" | "set" if is_float(i) => compare_float::decode(d, i),
         "mma" => mma::decode(d, i),

@@ -25,7 +25,7 @@ mod transfer;
 
 pub use encoding::{BYTES, Field, replace};
 pub use tile::{Run, SHARED_ALIGNMENT, Tile, Way};
-pub use transfer::{Memory, Reduction};
+pub use transfer::{Memory, Reduction, copy, undefine};
 
 /// The most dimensions that a tensor can have.
 pub const MAX_RANK: usize = 5;

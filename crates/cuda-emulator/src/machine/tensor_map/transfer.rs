@@ -63,6 +63,27 @@ impl Reduction {
         };
         Ok(Self { update, width: map.element.bytes() })
     }
+
+    /// The reduction of this name on numbers of a type, if there is one.
+    pub fn of(name: &str, ty: Type) -> Option<Self> {
+        let update = match (name, ty) {
+            // Plain bulk reductions flush subnormals.
+            ("add", Type::F32) => atomic::add_f32_flushing,
+            _ => atomic::operation(name, ty)?,
+        };
+        Some(Self { update, width: ty.bytes() as u32 })
+    }
+
+    /// Combines elements, one atomically after the other.
+    ///
+    /// # Safety
+    /// Both are valid for `bytes`, and aligned to an element.
+    pub unsafe fn apply(self, from: Memory, to: Memory, bytes: u32) {
+        for at in (0..bytes).step_by(self.width as usize) {
+            // SAFETY: as the caller says.
+            unsafe { reduce(self.update, self.width, from.at(at), to.at(at)) };
+        }
+    }
 }
 
 impl Tile {
@@ -114,13 +135,8 @@ impl Tile {
         shared: Memory,
         global: &mut dyn FnMut(u64, u32) -> Memory,
     ) {
-        let Reduction { update, width } = reduction;
-        self.outward(shared, global, |from, to, bytes| {
-            for at in (0..bytes).step_by(width as usize) {
-                // SAFETY: elements are inside their run, and aligned as it is, to 16 bytes.
-                unsafe { reduce(update, width, from.at(at), to.at(at)) };
-            }
-        });
+        // SAFETY: runs are inside what the caller promises, and aligned to 16 bytes.
+        self.outward(shared, global, |from, to, bytes| unsafe { reduction.apply(from, to, bytes) });
     }
 
     /// Makes the box's place in shared memory undefined, as it is while a load is in flight.
@@ -129,10 +145,8 @@ impl Tile {
     /// As of [`Tile::load`].
     pub unsafe fn forget(&self, shared: Memory) {
         self.runs(|run| {
-            if let Some(shadow) = shared.at(self.offset(run)).shadow {
-                // SAFETY: runs are inside what the caller promises.
-                unsafe { words(run.bytes, shadow as usize, |at, width| write(shadow.add(at), width, 0)) };
-            }
+            // SAFETY: runs are inside what the caller promises.
+            unsafe { undefine(shared.at(self.offset(run)), run.bytes) };
         });
     }
 
@@ -172,10 +186,12 @@ fn words(bytes: u32, addresses: usize, mut f: impl FnMut(usize, u32)) {
     (whole..bytes).for_each(|at| f(at, 1));
 }
 
+/// Copies bytes with their definedness.
+///
 /// # Safety
 /// Both are valid for `bytes`.
 #[inline(always)]
-unsafe fn copy(from: Memory, to: Memory, bytes: u32) {
+pub unsafe fn copy(from: Memory, to: Memory, bytes: u32) {
     // SAFETY: as the caller says; the words are inside and aligned.
     unsafe {
         words(bytes, from.data as usize | to.data as usize, |at, width| {
@@ -188,6 +204,17 @@ unsafe fn copy(from: Memory, to: Memory, bytes: u32) {
             (None, Some(to)) => words(bytes, to as usize, |at, width| write(to.add(at), width, u64::MAX)),
             (_, None) => {}
         }
+    }
+}
+
+/// Makes bytes undefined.
+///
+/// # Safety
+/// `to` is valid for `bytes`.
+pub unsafe fn undefine(to: Memory, bytes: u32) {
+    if let Some(shadow) = to.shadow {
+        // SAFETY: as the caller says; the words are inside and aligned.
+        unsafe { words(bytes, shadow as usize, |at, width| write(shadow.add(at), width, 0)) };
     }
 }
 

@@ -9,8 +9,8 @@
 mod pending;
 mod shared;
 
-pub use pending::Pending;
 use pending::Multiply;
+pub use pending::Pending;
 use shared::Part;
 
 use super::tensor::{self, COLUMNS, Undefined};
@@ -270,10 +270,17 @@ fn decode_multiply(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -
 }
 
 /// An immediate that has one of two values: is it the second?
-fn choice(d: &Decoder<'_>, i: &Instruction, operand: &Operand, values: [i64; 2]) -> Result<bool, DecodeError> {
+fn choice(
+    d: &Decoder<'_>,
+    i: &Instruction,
+    operand: &Operand,
+    values: [i64; 2],
+) -> Result<bool, DecodeError> {
     match operand {
         Operand::Integer(value) if values.contains(value) => Ok(*value == values[1]),
-        Operand::Integer(value) => Err(d.error(format!("{value} is neither {} nor {}", values[0], values[1]))),
+        Operand::Integer(value) => {
+            Err(d.error(format!("{value} is neither {} nor {}", values[0], values[1])))
+        }
         _ => Err(d.unknown(i)),
     }
 }

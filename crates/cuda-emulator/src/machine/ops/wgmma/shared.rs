@@ -75,9 +75,8 @@ impl Cpu<'_> {
         part.for_each_piece(|n, m, address| {
             let offset = (address - SHARED_START) as usize;
             // SAFETY: the piece is in bounds, and 16-byte aligned as memory and address are.
-            let (piece, defined) = unsafe {
-                (data.add(offset).cast::<u128>().read(), shadow.add(offset).cast::<u128>().read())
-            };
+            let (piece, defined) =
+                unsafe { (data.add(offset).cast::<u128>().read(), shadow.add(offset).cast::<u128>().read()) };
             let bytes = piece.to_le_bytes();
             match part.major {
                 Major::K => {
