@@ -38,9 +38,10 @@ pub mod verdict;
 pub use counters::LastLaunch;
 pub use host::{
     Driver, InstallError, choose, findings, install, last_launch, read_memory, require_defined, reset,
-    set_seed, take_findings,
+    set_arithmetic, set_seed, take_findings,
 };
+pub use numeric::tensor_core::Arithmetic;
 
 /// The version of the functions through which the two copies of this crate, the
 /// library and the shared library, speak to each other.
-const CONTROL_VERSION: u32 = 1;
+const CONTROL_VERSION: u32 = 2;

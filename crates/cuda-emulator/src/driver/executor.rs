@@ -129,7 +129,7 @@ fn launch<'a>(
         resident: work.resident,
         print: Box::new(print),
         seed: state.seed,
-        arithmetic: driver.settings.arithmetic,
+        arithmetic: state.arithmetic,
     };
     drop(state);
     let outcome = catch_unwind(AssertUnwindSafe(|| machine::run(&launch)));
