@@ -1,3 +1,7 @@
 //! Number formats as plain functions: no registers, no lanes.
 
 pub mod e4m3;
+pub mod e5m2;
+pub mod format;
+pub mod fp8;
+pub mod number;

@@ -260,7 +260,8 @@ pub fn sqrt(a: u64, f: Format, rounding: Rounding, nan: u64) -> u64 {
     if square(low) == x {
         return low;
     }
-    let between = (value(&decode(low, f)).expect("finite") + value(&decode(low + 1, f)).expect("finite")) * power(-1);
+    let between =
+        (value(&decode(low, f)).expect("finite") + value(&decode(low + 1, f)).expect("finite")) * power(-1);
     let up = match rounding {
         Rounding::Up => true,
         Rounding::Down | Rounding::Zero => false,

@@ -6,6 +6,9 @@
 //! plain Rust. The definitions share nothing with the emulator: integers are
 //! defined over `i128`, roundings over exact fractions (`exact`).
 
+mod convert_float;
+mod convert_integer;
+mod convert_packed;
 mod exact;
 mod instruction;
 mod integer;

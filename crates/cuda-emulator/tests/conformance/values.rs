@@ -36,6 +36,12 @@ pub fn one<A: Values>() -> Vec<(A,)> {
     A::edges().into_iter().chain(random.take(RANDOM)).map(|a| (a,)).collect()
 }
 
+/// Edges, then fewer random ones: where there are many forms.
+pub fn few<A: Values>() -> Vec<(A,)> {
+    let random = random_bits(8).map(A::random);
+    A::edges().into_iter().chain(random.take(RANDOM / 10)).map(|a| (a,)).collect()
+}
+
 /// Every edge with every edge, then random ones.
 pub fn two<A: Values, B: Values>() -> Vec<(A, B)> {
     let edges = A::edges().into_iter().flat_map(|a| B::edges().into_iter().map(move |b| (a, b)));
@@ -71,7 +77,7 @@ macro_rules! integer_values {
     )*};
 }
 
-integer_values!(u8 u16 i16 u32 i32 u64 i64);
+integer_values!(u8 i8 u16 i16 u32 i32 u64 i64);
 
 /// The edges of a binary floating-point format with `mantissa` stored bits and
 /// `exponent` bits, as bits: zeros, the ends of the subnormal and normal numbers,
@@ -84,7 +90,13 @@ fn float_edges(mantissa: u32, exponent: u32) -> Vec<u64> {
     let top = 1u64 << (mantissa - 1);
     let mut bits = vec![0, 1, 2, all - 1, all, all + 1, all + 2, 1 << (mantissa / 2)];
     bits.extend([one - 1, one, one + 1, number(0, top), number(1, 0), number(1, top), number(2, top / 2)]);
-    bits.extend([number(-1, 0), number(-1, 1), number(-2, all), number(-(mantissa as i64), 0), number(-1, all)]);
+    bits.extend([
+        number(-1, 0),
+        number(-1, 1),
+        number(-2, all),
+        number(-(mantissa as i64), 0),
+        number(-1, all),
+    ]);
     bits.extend([number(mantissa as i64 - 1, 1), number(mantissa as i64, 1), number(mantissa as i64 + 2, 0)]);
     bits.extend([infinity - 1, infinity - 2, infinity >> 1, (2 << mantissa) + 1, infinity]);
     bits.extend([infinity + 1, infinity | top, infinity | all]);

@@ -186,7 +186,7 @@ fn decode_mov(d: &mut Decoder<'_>, i: &Instruction, dst: &Operand, src: &Operand
     let mut m = Modifiers::of(i);
     let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
     if let Operand::Name { name, .. } = src
-        && let Some(register) = special::named(name)
+        && let Some((register, _)) = special::named(name)
     {
         let dst = d.dest(dst, ty)?;
         special::emit(d, dst, register);
