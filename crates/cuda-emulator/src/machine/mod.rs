@@ -6,9 +6,11 @@
 //! - `warp`: threads that stand at the same place run together (divergence)
 //! - `registers`, `lanes`: rows of 32 lanes and functions over them
 //! - `access`: an address becomes bytes, or a verdict
+//! - `async_copy`: copies that are issued and land later
 //! - `ops`: the instructions, one file per family
 
 mod access;
+mod async_copy;
 mod block;
 mod cpu;
 mod grid;

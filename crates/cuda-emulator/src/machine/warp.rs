@@ -12,6 +12,7 @@
 //! An instruction that needs certain lanes together parks its fragment until
 //! they have come.
 
+use super::async_copy::AsyncCopies;
 use super::block::BlockState;
 use super::cpu::{self, Cpu, Flow};
 use super::grid::Launch;
@@ -35,6 +36,8 @@ pub struct Warp {
     pub registers: Registers,
     /// Each lane's local memory.
     pub local: Vec<Bytes>,
+    /// Each lane's copies on their way, once there was one.
+    pub async_copies: Vec<AsyncCopies>,
     fragments: Vec<Fragment>,
 }
 
@@ -117,6 +120,7 @@ impl Warp {
             live: lanes,
             registers: Registers::new(kernel),
             local,
+            async_copies: Vec::new(),
             fragments: vec![Fragment {
                 pc: 0,
                 mask: lanes,

@@ -190,7 +190,7 @@ fn program(code: &str, inputs: &[usize], output: usize) -> String {
 }
 
 /// One context for the process, made current on the calling thread.
-fn context() {
+pub fn context() {
     static CONTEXT: OnceLock<usize> = OnceLock::new();
     let context = *CONTEXT.get_or_init(|| {
         let request = std::env::var("DEEPKERN_DEVICE").ok();
@@ -208,7 +208,7 @@ fn context() {
 }
 
 #[track_caller]
-fn ok(result: CUresult) {
+pub fn ok(result: CUresult) {
     assert_eq!(result, CUresult::CUDA_SUCCESS, "{:?}", cuda_emulator::findings());
 }
 

@@ -6,10 +6,18 @@
 //! plain Rust. The definitions share nothing with the emulator: integers are
 //! defined over `i128`, roundings over exact fractions (`exact`).
 
+mod addresses;
+mod async_copy;
+mod cache;
 mod convert_float;
 mod convert_integer;
 mod convert_packed;
 mod exact;
 mod instruction;
 mod integer;
+mod kernel;
+mod memory;
+mod memory_qualifiers;
+mod moves;
+mod special;
 mod values;

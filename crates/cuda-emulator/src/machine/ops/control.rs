@@ -27,6 +27,11 @@ fn yield_turn(_: &mut Cpu<'_>, _: &Inst) -> Flow {
 }
 
 #[inline(always)]
+fn nothing(_: &mut Cpu<'_>, _: &Inst) -> Flow {
+    Flow::Next
+}
+
+#[inline(always)]
 fn trap(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
     let mask = cpu.mask;
     cpu.fault(Verdict::Trap, mask)
@@ -196,6 +201,17 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         ("nanosleep", [time]) if m.take("u32") && m.done() => {
             d.source(time, Type::U32)?;
             d.emit(both!(yield_turn), Kind::Control, &[], &[]);
+        }
+        // No counter of the profiler counts these events.
+        ("pmevent", [Operand::Integer(event)])
+            if (0..=if m.take("mask") { 0xffff } else { 15 }).contains(event) && m.done() =>
+        {
+            d.emit(both!(nothing), Kind::Control, &[], &[]);
+        }
+        // Grids of a stream run one after the other: those before have completed when
+        // this one starts, and those behind start when it has. Both are allowed.
+        ("griddepcontrol", []) if (m.take("wait") || m.take("launch_dependents")) && m.done() => {
+            d.emit(both!(nothing), Kind::Control, &[], &[]);
         }
         _ => return Err(d.unknown(i)),
     }

@@ -244,6 +244,11 @@ fn check_width(
     Ok(())
 }
 
+/// `dst` = the low bits of `src`, as many as the type has.
+pub fn emit_cut(d: &mut Decoder<'_>, dst: Slot, src: Slot, ty: Type) {
+    emit_integer(d, dst, src, ty, ty, 8 * ty.bytes() as u32);
+}
+
 /// `dst`, of so many bits, = the integer `src`.
 fn emit_integer(d: &mut Decoder<'_>, dst: Slot, src: Slot, from: Type, to: Type, bits: u32) {
     let kind = |ty: Type| {

@@ -4,12 +4,17 @@
 //! host: kernels may race (a race is a finding of its own, not undefined
 //! behaviour of the emulator).
 
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+mod qualifiers;
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
+
+use qualifiers::Qualifiers;
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, List, Reference, Slot, class_of};
 use crate::machine::access::Places;
-use crate::machine::lanes::both;
-use crate::machine::ops::Modifiers;
+use crate::machine::lanes::{both, lane_op};
+use crate::machine::ops::{convert, moves};
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
@@ -277,81 +282,224 @@ fn each(mask: u32, mut f: impl FnMut(usize)) {
     }
 }
 
+/// An acquire: what follows sees what came before the release that was read.
+#[inline(always)]
+fn load_acquire<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let flow = load::<WIDTH>(cpu, i);
+    fence(Acquire);
+    flow
+}
+
+/// A release: what came before is seen by those who acquire it.
+#[inline(always)]
+fn store_release<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    fence(Release);
+    store::<WIDTH>(cpu, i)
+}
+
+/// The operation for elements of a width.
+macro_rules! by_width {
+    ($f:ident, $width:expr) => {
+        match $width {
+            1 => both!($f::<1>),
+            2 => both!($f::<2>),
+            4 => both!($f::<4>),
+            _ => both!($f::<8>),
+        }
+    };
+}
+
+// ---- Decoding --------------------------------------------------------------------------
+
 /// Decodes this family.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
-    let mut m = Modifiers::of(i);
+    let q = Qualifiers::of(i).ok_or_else(|| d.unknown(i))?;
     let is_store = i.opcode == "st";
-    while m
-        .take_if(|w| {
-            matches!(w, "volatile" | "relaxed" | "acquire" | "release" | "weak" | "mmio").then_some(())
-        })
-        .is_some()
-        || m.take_if(|w| matches!(w, "cta" | "cluster" | "gpu" | "sys").then_some(())).is_some()
-    {}
-    let mut space = m.take_if(space_of).unwrap_or(Space::Generic);
-    // Hints for caches, and the non-coherent path: the values are the same.
-    while m.take_if(|w| is_cache_hint(w).then_some(())).is_some() {}
-    let count = match m.take_if(|w| w.strip_prefix('v').and_then(|n| n.parse::<u32>().ok())) {
-        Some(n) if matches!(n, 2 | 4 | 8) => n,
-        None => 1,
-        Some(_) => return Err(d.unknown(i)),
-    };
-    let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
-    let (memory, value) = match i.operands.as_slice() {
-        [memory, value, ..] if is_store && i.operands.len() <= 3 => (memory, value),
-        [value, memory, ..] if i.operands.len() <= 3 => (memory, value),
+    let (memory, value, hint) = match i.operands.as_slice() {
+        [memory, value, hint @ ..] if is_store => (memory, value, hint),
+        [value, memory, hint @ ..] => (memory, value, hint),
         _ => return Err(d.unknown(i)),
     };
-    // `.param` of a function or of a call lies in the frame.
-    if space == Space::Param && (d.variable_space(memory) == Some(Space::Local) || !d.in_entry()) {
-        space = Space::Local;
-    }
-    let parts = match value {
-        Operand::Vector(parts) => parts.clone(),
-        one if ty == Type::B128 => vec![one.clone()],
-        one => vec![one.clone()],
-    };
-    if parts.len() as u32 != count {
-        return Err(d.error(format!("{count} elements but {} registers", parts.len())));
+    check_hint(d, i, q.hint, hint)?;
+    let space = state_space(d, i, q.space, memory)?;
+    let parts = elements(d, value, q.count);
+    if parts.len() as u32 != q.count || *value == Operand::Sink {
+        return Err(d.error(format!("{} elements but {} registers", q.count, parts.len())));
     }
     let reference = d.reference(memory, space)?;
-    let (width, count) = if ty == Type::B128 { (8, 2 * count) } else { (ty.bytes() as u32, count) };
-    if width == 0 || width * count > 32 {
-        return Err(d.unknown(i));
+    // A 128-bit element is two of 64.
+    let (width, count) = if q.ty == Type::B128 { (8, 2) } else { (q.ty.bytes() as u32, q.count) };
+    let mut shape = Shape { space, width, count, signed: is_signed(q.ty) };
+    if is_store && space == Space::Param {
+        return Err(d.error("a kernel's parameters are only read"));
     }
-    let signed = matches!(ty, Type::S8 | Type::S16 | Type::S32);
-    let shape = Shape { space, width, count, signed };
-    let mut slots = Vec::new();
-    for part in &parts {
-        match (d.rows(part), part) {
-            (Some(halves), _) if ty == Type::B128 => slots.extend(halves),
-            // A register may be wider than the element.
-            (Some(rows), _) if rows.len() == 1 => {
-                if rows[0].class() == Class::Pred
-                    || d.register_type(part).is_some_and(|t| t.bytes() < ty.bytes())
-                {
-                    return Err(d.error(format!("{part:?} is too narrow for the element")));
-                }
-                slots.push(rows[0]);
+    if is_store {
+        let slots = sources(d, i, &parts, q.ty)?;
+        let list = d.list(&[], &slots);
+        let op = match q.orders {
+            true => by_width!(store_release, width),
+            false => by_width!(store, width),
+        };
+        emit(d, op, shape, reference, list);
+        return Ok(());
+    }
+    let targets = parts.iter().map(|part| Target::of(d, part, q.ty)).collect::<Result<Vec<_>, _>>()?;
+    shape.signed &= targets.iter().any(|t| t.register.bytes() > q.ty.bytes());
+    let slots: Vec<Slot> = targets.iter().flat_map(|t| t.loaded.iter().copied()).collect();
+    let list = d.list(&slots, &[]);
+    let op = match q.orders {
+        true => by_width!(load_acquire, width),
+        false => by_width!(load, width),
+    };
+    emit(d, op, shape, reference, list);
+    targets.iter().for_each(|t| t.extend(d, q.ty));
+    Ok(())
+}
+
+fn is_signed(ty: Type) -> bool {
+    matches!(ty, Type::S8 | Type::S16 | Type::S32 | Type::S64)
+}
+
+/// A policy for the cache is given where `.L2::cache_hint` says so. Nobody reads it.
+pub fn check_hint(
+    d: &mut Decoder<'_>,
+    i: &Instruction,
+    is_hinted: bool,
+    operands: &[Operand],
+) -> Result<(), DecodeError> {
+    match (is_hinted, operands) {
+        (false, []) => Ok(()),
+        (true, [policy]) => d.source(policy, Type::U64).map(drop),
+        _ => Err(d.unknown(i)),
+    }
+}
+
+/// The space of an access. Parameters of a function, and those of a call, lie in
+/// the frame; where a variable is named, it must be of the space.
+fn state_space(
+    d: &Decoder<'_>,
+    i: &Instruction,
+    space: Option<&'static str>,
+    memory: &Operand,
+) -> Result<Space, DecodeError> {
+    let variable = d.variable_space(memory);
+    let space = match space {
+        None => Space::Generic,
+        Some("param::entry") => Space::Param,
+        Some("param::func") => Space::Local,
+        Some("param") if variable == Some(Space::Local) || !d.in_entry() => Space::Local,
+        Some(word) => space_of(word).ok_or_else(|| d.unknown(i))?,
+    };
+    match variable {
+        Some(of) if space != Space::Generic && of != space => {
+            Err(d.error(format!("a variable of the {of:?} space in an access to {space:?}")))
+        }
+        _ => Ok(space),
+    }
+}
+
+/// The operand of each element: in braces, or the parts of a vector register.
+fn elements(d: &Decoder<'_>, value: &Operand, count: u32) -> Vec<Operand> {
+    match value {
+        Operand::Vector(parts) => parts.clone(),
+        Operand::Name { name, .. } if count > 1 && d.rows(value).is_some_and(|r| r.len() as u32 == count) => {
+            let part = |part| Operand::Name { name: format!("{name}.{part}"), offset: 0 };
+            ["x", "y", "z", "w"].iter().take(count as usize).map(part).collect()
+        }
+        one => vec![one.clone()],
+    }
+}
+
+/// Where a loaded element goes.
+struct Target {
+    /// The rows that memory is read into: two for 128 bits.
+    loaded: Vec<Slot>,
+    /// The register's own rows.
+    rows: Vec<Slot>,
+    /// Its type.
+    register: Type,
+}
+
+impl Target {
+    fn of(d: &mut Decoder<'_>, operand: &Operand, ty: Type) -> Result<Self, DecodeError> {
+        let (rows, register) = match (d.register_type(operand), operand) {
+            (Some(Type::B128), _) => (d.rows(operand).unwrap_or_default(), Type::B128),
+            (Some(register), _) => (vec![d.dest_class(operand, class_of(register))?], register),
+            (None, Operand::Sink) => (vec![d.temporary(class_of(ty))], ty),
+            _ => return Err(d.error(format!("{operand:?} is no register"))),
+        };
+        check_width(d, operand, register, ty)?;
+        let loaded = match (register, ty) {
+            (Type::B128, Type::B128) => rows.clone(),
+            (Type::B128, _) => vec![d.temporary(Class::R64)],
+            // The sign goes no further than the register.
+            _ if is_signed(ty) && register.bytes() < 4 && register.bytes() > ty.bytes() => {
+                vec![d.temporary(Class::R32)]
             }
-            (_, Operand::Sink) => slots.push(d.temporary(class_of(ty))),
-            (_, other) if is_store => slots.push(d.source(other, ty)?),
-            (_, other) => return Err(d.error(format!("{other:?} is no register"))),
+            _ => rows.clone(),
+        };
+        Ok(Self { loaded, rows, register })
+    }
+
+    /// What is left to do once the element is loaded.
+    fn extend(&self, d: &mut Decoder<'_>, ty: Type) {
+        match (self.loaded.as_slice(), self.rows.as_slice()) {
+            (loaded, rows) if loaded == rows => {}
+            ([loaded], [low, high]) => {
+                moves::emit_copy(d, *low, *loaded);
+                let sign = if is_signed(ty) { 63 } else { 64 };
+                let shift = d.constant32(sign);
+                let op = lane_op!(|a: i64, n: u32| -> i64 { if n < 64 { a >> n } else { 0 } });
+                d.emit(op, Kind::Integer, &[*high], &[*loaded, shift]);
+            }
+            ([loaded], [row]) => convert::emit_cut(d, *row, *loaded, self.register),
+            _ => {}
         }
     }
-    let op = match (is_store, width) {
-        (false, 1) => both!(load::<1>),
-        (false, 2) => both!(load::<2>),
-        (false, 4) => both!(load::<4>),
-        (false, _) => both!(load::<8>),
-        (true, 1) => both!(store::<1>),
-        (true, 2) => both!(store::<2>),
-        (true, 4) => both!(store::<4>),
-        (true, _) => both!(store::<8>),
-    };
-    let list = if is_store { d.list(&[], &slots) } else { d.list(&slots, &[]) };
-    emit(d, op, shape, reference, list);
-    Ok(())
+}
+
+/// A register may be wider than the element, but not narrower.
+fn check_width(d: &Decoder<'_>, operand: &Operand, register: Type, ty: Type) -> Result<(), DecodeError> {
+    match register {
+        Type::Pred => Err(d.error(format!("{operand:?} is a predicate"))),
+        _ if register.bytes() < ty.bytes() => {
+            Err(d.error(format!("{operand:?} is too narrow for the element")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The rows whose low bits are stored.
+fn sources(
+    d: &mut Decoder<'_>,
+    i: &Instruction,
+    parts: &[Operand],
+    ty: Type,
+) -> Result<Vec<Slot>, DecodeError> {
+    let mut slots = Vec::new();
+    for part in parts {
+        match (d.register_type(part), part) {
+            (Some(register), _) => {
+                check_width(d, part, register, ty)?;
+                match (register, d.rows(part)) {
+                    (Type::B128, Some(rows)) if ty == Type::B128 => slots.extend(rows),
+                    (Type::B128, Some(rows)) => slots.extend(rows.first()),
+                    _ => slots.push(d.source(part, register)?),
+                }
+            }
+            (None, Operand::Integer(low)) if ty == Type::B128 => {
+                slots.extend([d.constant64(*low as u64), d.constant64(0)]);
+            }
+            (None, Operand::Integer(_)) if !matches!(ty, Type::F32 | Type::F64) => {
+                slots.push(d.source(part, ty)?);
+            }
+            (None, Operand::Float32(_) | Operand::Float64(_)) if ty != Type::B128 => {
+                slots.push(d.source(part, ty)?);
+            }
+            _ => return Err(d.unknown(i)),
+        }
+    }
+    Ok(slots)
 }
 
 fn emit(d: &mut Decoder<'_>, op: crate::code::Op, shape: Shape, reference: Reference, list: List) {
@@ -367,20 +515,14 @@ fn emit(d: &mut Decoder<'_>, op: crate::code::Op, shape: Shape, reference: Refer
     inst.list = list;
 }
 
-/// A state space by its suffix.
+/// A state space by its suffix. The shared memory of the cluster holds the block's own.
 pub fn space_of(word: &str) -> Option<Space> {
     Some(match word {
         "global" => Space::Global,
-        "shared" | "shared::cta" => Space::Shared,
+        "shared" | "shared::cta" | "shared::cluster" => Space::Shared,
         "local" => Space::Local,
         "const" => Space::Const,
         "param" | "param::entry" | "param::func" => Space::Param,
         _ => return None,
     })
-}
-
-fn is_cache_hint(word: &str) -> bool {
-    matches!(word, "nc" | "ca" | "cg" | "cs" | "lu" | "cv" | "wb" | "wt" | "unified")
-        || word.starts_with("L1::")
-        || word.starts_with("L2::")
 }

@@ -3,8 +3,11 @@
 //! An operation must read all its operands before it writes any result, and
 //! must touch only the lanes of `Cpu::mask`.
 
+pub mod address;
+pub mod async_copy;
 pub mod atomic;
 pub mod barrier;
+pub mod cache;
 pub mod compare;
 pub mod control;
 pub mod convert;
@@ -24,8 +27,12 @@ use crate::ptx::ast::Instruction;
 /// Decodes one instruction into the compact form.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match i.opcode.as_str() {
-        "mov" | "cvta" | "isspacep" => moves::decode(d, i),
+        "mov" => moves::decode(d, i),
+        "cvta" | "isspacep" => address::decode(d, i),
         "ld" | "ldu" | "st" => memory::decode(d, i),
+        "cp" => async_copy::decode(d, i),
+        "prefetch" | "prefetchu" | "applypriority" | "discard" | "createpolicy" => cache::decode(d, i),
+        "pmevent" | "griddepcontrol" => control::decode(d, i),
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
         "atom" | "red" => atomic::decode(d, i),
         "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),

@@ -31,7 +31,6 @@ const SCALARS: &[(&str, Type, Read)] = &[
     ("%laneid", Type::U32, |_, lane| lane.into()),
     ("%warpid", Type::U32, |c, _| c.warp.index.into()),
     ("%nwarpid", Type::U32, |_, _| MAX_WARPS),
-    ("WARP_SZ", Type::U32, |_, _| 32),
     ("%smid", Type::U32, |c, _| linear(c.block.index, c.launch.grid) % u64::from(MULTIPROCESSORS)),
     ("%nsmid", Type::U32, |_, _| MULTIPROCESSORS.into()),
     ("%gridid", Type::U64, |_, _| 0),
@@ -132,6 +131,15 @@ pub fn named(name: &str) -> Option<(u32, Type)> {
     let vector = VECTORS.iter().position(|(known, _)| *known == whole)?;
     let part = ["x", "y", "z", "w"].iter().position(|p| *p == part)?;
     Some(((4 * vector + part) as u32, Type::U32))
+}
+
+/// May a special register be read at less than its width? Early PTX had these in
+/// 16 bits, and `%gridid` in 32.
+pub fn has_short_form(number: u32) -> bool {
+    let number = number as usize;
+    let name = VECTORS.get(number / 4).map(|(name, _)| *name);
+    let name = name.or_else(|| SCALARS.get(number.wrapping_sub(4 * VECTORS.len())).map(|(name, ..)| *name));
+    matches!(name, Some("%tid" | "%ntid" | "%ctaid" | "%nctaid" | "%gridid"))
 }
 
 /// `dst` = the special register `number`, or its low bits.
