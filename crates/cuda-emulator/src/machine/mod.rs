@@ -7,6 +7,7 @@
 //! - `registers`, `lanes`: rows of 32 lanes and functions over them
 //! - `access`: an address becomes bytes, or a verdict
 //! - `async_copy`: copies that are issued and land later
+//! - `stack`: what threads allocate as they run
 //! - `ops`: the instructions, one file per family
 
 mod access;
@@ -18,6 +19,7 @@ pub(crate) mod lanes;
 pub mod ops;
 pub(crate) mod registers;
 mod shared;
+mod stack;
 mod warp;
 
 /// Streaming multiprocessors of an emulated device (an H100 SXM or H200 has as many).

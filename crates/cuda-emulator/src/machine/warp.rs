@@ -18,6 +18,7 @@ use super::cpu::{self, Cpu, Flow};
 use super::grid::Launch;
 use super::registers::Registers;
 use super::shared::Bytes;
+use super::stack::Stack;
 use crate::code::{Guard, Kernel};
 use crate::verdict::{Finding, Stand, Use, Verdict};
 
@@ -36,6 +37,8 @@ pub struct Warp {
     pub registers: Registers,
     /// Each lane's local memory.
     pub local: Vec<Bytes>,
+    /// What each lane has allocated, once there was something.
+    pub stacks: Vec<Stack>,
     /// Each lane's copies on their way, once there was one.
     pub async_copies: Vec<AsyncCopies>,
     fragments: Vec<Fragment>,
@@ -120,6 +123,7 @@ impl Warp {
             live: lanes,
             registers: Registers::new(kernel),
             local,
+            stacks: Vec::new(),
             async_copies: Vec::new(),
             fragments: vec![Fragment {
                 pc: 0,

@@ -181,7 +181,7 @@ fn others_see_it_after_a_barrier() {
     let input = input();
     let code = "cp.async.cg.shared.global [%r10], [%in], 16;\ncp.async.commit_group;\ncp.async.wait_group 0;\nbar.sync 0;\n\
         xor.b32 %r4, %t, 37;\nmov.u32 %r10, s;\nmad.lo.u32 %r10, %r4, 16, %r10;";
-    let turned: Vec<u8> = (0..input.len()).map(|n| input[16 * (n / 16 ^ 37) + n % 16]).collect();
+    let turned: Vec<u8> = (0..input.len()).map(|n| input[16 * ((n / 16) ^ 37) + n % 16]).collect();
     assert_eq!(run(code, &input), turned);
 }
 

@@ -2,32 +2,8 @@
 //! and `cvt.pack`.
 
 use super::instruction::{check, refused};
-use super::values::{Values, few, one, two};
-
-/// An integer type of PTX.
-trait Integer: Values {
-    const NAME: &'static str;
-    const RANGE: (i128, i128);
-    fn value(self) -> i128;
-    /// The lowest bits of a number.
-    fn cut(number: i128) -> Self;
-}
-
-macro_rules! integers {
-    ($($ty:ty: $name:literal;)*) => {$(
-        impl Integer for $ty {
-            const NAME: &'static str = $name;
-            const RANGE: (i128, i128) = (<$ty>::MIN as i128, <$ty>::MAX as i128);
-            fn value(self) -> i128 { self.into() }
-            fn cut(number: i128) -> Self { number as $ty }
-        }
-    )*};
-}
-
-integers! {
-    u8: "u8"; u16: "u16"; u32: "u32"; u64: "u64";
-    i8: "s8"; i16: "s16"; i32: "s32"; i64: "s64";
-}
+use super::numbers::Integer;
+use super::values::{few, one, two};
 
 /// Calls a generic function of two integer types with each pair of them.
 macro_rules! all_pairs {

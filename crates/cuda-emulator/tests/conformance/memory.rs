@@ -155,8 +155,8 @@ fn vectors_are_loaded() {
         for (ty, size, signed) in TYPES {
             for count in [2, 4, 8].into_iter().filter(|n| n * size <= SHARE && (*n < 8 || size < 4)) {
                 // 64 bits hold any element.
-                let every = |k: usize| format!("%l{}", if k < 8 { k } else { 0 });
-                let some = |k: usize| if k % 2 == 0 { "_".to_owned() } else { every(k) };
+                let every = |k: usize| format!("%l{k}");
+                let some = |k: usize| if k.is_multiple_of(2) { "_".to_owned() } else { every(k) };
                 for (sinks, name) in [(false, &every as &dyn Fn(usize) -> String), (true, &some)] {
                     let names = (0..count).map(name).collect::<Vec<_>>().join(", ");
                     let mut code = format!(

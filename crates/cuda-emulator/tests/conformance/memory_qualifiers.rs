@@ -4,7 +4,6 @@
 use super::kernel::{Shape, launch, module, refused};
 use super::values::random_bits;
 
-const NONE: &[&str] = &[""];
 const SHARED: [&str; 3] = [".shared", ".shared::cta", ".shared::cluster"];
 const SCOPES: [&str; 4] = [".cta", ".cluster", ".gpu", ".sys"];
 const EVICTION: [&str; 5] =

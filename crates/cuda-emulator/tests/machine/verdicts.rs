@@ -830,3 +830,55 @@ fn what_was_discarded() {
         caught(&ptx, 1, words::<64>, 1, expected, "128");
     }
 }
+
+#[test]
+fn past_what_was_allocated() {
+    let declarations = ".func (.param .b64 r) mine()
+        {
+            .reg .b64 %a;
+            alloca.u64 %a, 24, 8;
+            st.local.u64 [%a+16], 5;
+            st.param.b64 [r], %a;
+            ret;
+        }";
+    let body = "alloca.u64 %rd4, 16;
+        st.local.u64 [%rd4+8], 1;
+        .param .b64 r;
+        call (r), mine, ();
+        ld.param.b64 %rd5, [r];";
+    let past = |address: u64, distance: u64, len: u64| {
+        move |_: [u64; 2]| Verdict::OutOfBounds {
+            access: Access::Read,
+            space: "local".into(),
+            address: (1 << 30) + address,
+            size: 8,
+            nearest: Nearest::Past { distance, base: 1 << 30, len },
+        }
+    };
+    let ptx = |access: &str| module(declarations, &format!("{body}\n {access}"));
+    caught(
+        &ptx("ld.local.u64 %rd6, [%rd4+16]; // HERE"),
+        1,
+        nothing,
+        1,
+        past(16, 8, 16),
+        "ends 8 bytes past",
+    );
+    // What a function has allocated is gone with it.
+    caught(&ptx("ld.local.u64 %rd6, [%rd5+16]; // HERE"), 1, nothing, 1, past(32, 24, 16), "past");
+    passes(&ptx("ld.local.u64 %rd6, [%rd4+8];"), 1, nothing);
+    let too_much =
+        |_: [u64; 2]| Verdict::Operand { problem: "524288 bytes more on a stack of 524288".into() };
+    caught(&ptx("alloca.u64 %rd6, 0x80000; // HERE"), 1, nothing, 1, too_much, "stack");
+    passes(&ptx("alloca.u64 %rd6, 0x7fff0;"), 1, nothing);
+    let elsewhere =
+        |_: [u64; 2]| Verdict::Operand { problem: "0x40000100 is not where the stack ended before".into() };
+    caught(
+        &ptx("add.u64 %rd6, %rd4, 256;\n stackrestore.u64 %rd6; // HERE"),
+        1,
+        nothing,
+        1,
+        elsewhere,
+        "stack",
+    );
+}

@@ -106,12 +106,12 @@ fn prefetched(m: &mut Modifiers<'_>) -> Option<Space> {
         "param" => Some(Space::Param),
         _ => None,
     });
-    let exists = match (m.advance()?, space) {
-        ("L1" | "L2", None | Some(Space::Global | Space::Local)) => true,
-        ("L2::evict_last" | "L2::evict_normal", None | Some(Space::Global)) => true,
-        ("tensormap", None | Some(Space::Const | Space::Param)) => true,
-        _ => false,
-    };
+    let exists = matches!(
+        (m.advance()?, space),
+        ("L1" | "L2", None | Some(Space::Global | Space::Local))
+            | ("L2::evict_last" | "L2::evict_normal", None | Some(Space::Global))
+            | ("tensormap", None | Some(Space::Const | Space::Param))
+    );
     exists.then_some(space.unwrap_or(Space::Generic))
 }
 

@@ -119,15 +119,18 @@ fn enter(cpu: &mut Cpu<'_>, i: &Inst, index: usize, lanes: u32) -> Flow {
     Flow::Call(callee.entry)
 }
 
-/// `ret`: results go to the caller's variables.
+/// `ret`: results go to the caller's variables; what was allocated is gone.
 #[inline(always)]
 fn ret(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    let (lanes, depth) = (cpu.mask, cpu.depth);
+    for (_, stack) in cpu.warp.stacks.iter_mut().enumerate().filter(|(l, _)| lanes >> l & 1 == 1) {
+        stack.leave(depth);
+    }
     if let Some(back) = cpu.calls.last() {
         let kernel = cpu.kernel;
         let site = &kernel.code[*back as usize - 1];
         let function = kernel.functions.iter().rposition(|f| f.entry <= cpu.pc).unwrap_or(0);
         let callee = &kernel.functions[function];
-        let (lanes, depth) = (cpu.mask, cpu.depth);
         for (to, (from, size)) in cpu.operands(site).iter().zip(&callee.returns) {
             cpu.copy_frame(lanes, (depth, *from), (depth - 1, to.index() as u32), *size);
         }

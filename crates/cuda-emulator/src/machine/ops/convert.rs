@@ -8,7 +8,7 @@ use conversion::{Conversion, Values, extend, values_of};
 use form::{Form, element};
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Op, Slot, class_of};
-use crate::machine::lanes::{both, lane_op};
+use crate::machine::lanes::both;
 use crate::machine::ops::moves::value_of;
 use crate::machine::ops::{Modifiers, special};
 use crate::machine::registers::{Raw, blend};
@@ -256,11 +256,7 @@ fn emit_integer(d: &mut Decoder<'_>, dst: Slot, src: Slot, from: Type, to: Type,
         (8 * ty.bytes() as u32) | u32::from(signed) << 7
     };
     let aux = kind(from) | kind(to) << 8 | bits << 16;
-    let op = match (from, to, bits) {
-        // What array indices are made of.
-        (Type::S32, Type::S64, 64) if src.class() == Class::R32 => lane_op!(|a: i32| -> i64 { a.into() }),
-        (Type::U32, Type::U64, 64) if src.class() == Class::R32 => lane_op!(|a: u32| -> u64 { a.into() }),
-        _ => both!(integer),
-    };
+    let is_plain = bits == 8 * to.bytes() as u32 && src.class() == class_of(from);
+    let op = if is_plain { quick::integer(to, from) } else { both!(integer) };
     d.emit(op, Kind::Convert, &[dst], &[src]).aux = aux;
 }

@@ -19,6 +19,7 @@ pub mod moves;
 pub mod predicate;
 pub mod printf;
 pub mod special;
+pub mod stack;
 pub mod warp;
 
 use crate::code::{DecodeError, Decoder};
@@ -32,6 +33,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "ld" | "ldu" | "st" => memory::decode(d, i),
         "cp" => async_copy::decode(d, i),
         "prefetch" | "prefetchu" | "applypriority" | "discard" | "createpolicy" => cache::decode(d, i),
+        "alloca" | "stacksave" | "stackrestore" => stack::decode(d, i),
         "pmevent" | "griddepcontrol" => control::decode(d, i),
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
         "atom" | "red" => atomic::decode(d, i),

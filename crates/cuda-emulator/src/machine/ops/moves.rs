@@ -170,7 +170,8 @@ fn value(d: &mut Decoder<'_>, i: &Instruction, operand: &Operand, ty: Type) -> R
         return d.source(operand, ty);
     };
     let is_same = register.bytes() == ty.bytes() && !matches!(ty, Type::F32 | Type::F64);
-    if !is_same && !(special::has_short_form(number) && register.bytes() > ty.bytes()) {
+    let is_short = register.bytes() > ty.bytes() && special::has_short_form(number);
+    if !is_same && !is_short {
         return Err(d.unknown(i));
     }
     let whole = d.temporary(class_of(register));

@@ -38,6 +38,30 @@ fn halves(codes: u16, decode: impl Fn(u8) -> f32) -> u32 {
     u32::from(to_f16(decode(codes as u8))) | u32::from(to_f16(decode((codes >> 8) as u8))) << 16
 }
 
+/// An integer of one type as one of another, in registers of their classes.
+pub fn integer(to: Type, from: Type) -> Op {
+    macro_rules! to_width {
+        ($from:ty) => {
+            match to.bytes() {
+                1 => lane_op!(|a: $from| -> u8 { a as u8 }),
+                2 => lane_op!(|a: $from| -> u16 { a as u16 }),
+                4 => lane_op!(|a: $from| -> u32 { a as u32 }),
+                _ => lane_op!(|a: $from| -> u64 { a as u64 }),
+            }
+        };
+    }
+    // Types that are no integers are cut as bits.
+    match (from, from.bytes()) {
+        (Type::S8, _) => to_width!(i8),
+        (Type::S16, _) => to_width!(i16),
+        (Type::S32, _) => to_width!(i32),
+        (_, 1) => to_width!(u8),
+        (_, 2) => to_width!(u16),
+        (_, 4) => to_width!(u32),
+        _ => to_width!(u64),
+    }
+}
+
 /// A conversion of one operand to one result.
 pub fn single(c: Conversion) -> Option<Op> {
     use Type::{Bf16, F16, F32, F64, S32, S64, U32, U64};
