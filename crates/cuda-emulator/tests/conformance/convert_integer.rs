@@ -61,6 +61,22 @@ fn registers_may_be_wider() {
 }
 
 #[test]
+fn registers_of_128_bits() {
+    for (ty, extended) in [("s8", true), ("u8", false)] {
+        let code = format!(
+            ".reg .b128 %x;\ncvt.{ty}.s64 %x, %a;\nmov.b128 {{%l0, %l1}}, %x;\nsub.u64 %d, %l0, %l1;"
+        );
+        check(&code, one(), |(a,): (i64,)| match extended {
+            true => (a as i8 as i64).wrapping_sub(if (a as i8) < 0 { -1 } else { 0 }),
+            false => i64::from(a as u8),
+        });
+    }
+    check(".reg .b128 %x;\nmov.b128 %x, {%a, %b};\ncvt.sat.s16.s32 %d, %x;", two(), |(a, _): (u64, u64)| {
+        (a as i32).clamp(-32768, 32767) as i16
+    });
+}
+
+#[test]
 fn registers_of_8_bits() {
     check(".reg .b8 %x;\ncvt.s8.s32 %x, %a;\ncvt.s32.s8 %d, %x;", one(), |(a,): (i32,)| i32::from(a as i8));
     check(".reg .b8 %x;\ncvt.u8.u64 %x, %a;\ncvt.u64.u8 %d, %x;", one(), |(a,): (u64,)| u64::from(a as u8));

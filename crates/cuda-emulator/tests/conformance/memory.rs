@@ -396,6 +396,8 @@ fn what_is_missing() {
         "ld.global.pred %p0, [%in]",
         "st.global.f32 [%in], 1",
         "st.global.b32 [%in], 1.0",
+        "st.global.u32 [%in], 0f3f800000",
+        "st.global.u64 [%in], 1.0",
         "st.global.b32 [%in], %nothing",
         // Spaces.
         "ld.global.b32 %r0, [s]",

@@ -10,7 +10,7 @@ use form::{Form, element};
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Op, Slot, class_of};
 use crate::machine::lanes::both;
 use crate::machine::ops::moves::value_of;
-use crate::machine::ops::{Modifiers, special};
+use crate::machine::ops::{Modifiers, special, wide};
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -112,20 +112,18 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         _ => None,
     };
     let Some((conversion, quick, slow)) = found else { return Err(d.unknown(i)) };
+    let integers = is_integer(to) && is_integer(from);
     let src = i.operands[1..]
         .iter()
-        .map(|operand| source(d, i, operand, from, exact))
+        .map(|operand| source(d, i, operand, from, exact, integers))
         .collect::<Result<Vec<_>, _>>()?;
     let dst = destination(d, i, to, exact)?;
-    let integers = matches!(
-        (values_of(to), values_of(from)),
-        (Some(Values::Integer { .. }), Some(Values::Integer { .. }))
-    );
     if integers && !conversion.sat {
         emit_integer(d, dst.slot, src[0], from, to, dst.bits);
-        return Ok(());
+    } else {
+        dst.emit(d, quick.unwrap_or(slow), &src, conversion.pack());
     }
-    dst.emit(d, quick.unwrap_or(slow), &src, conversion.pack());
+    dst.finish(d);
     Ok(())
 }
 
@@ -151,19 +149,26 @@ fn decode_pack(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> 
     d.expect_operands(i, if bits == 16 { 3 } else { 4 })?;
     let src = i.operands[1..]
         .iter()
-        .map(|operand| source(d, i, operand, Type::S32, false))
+        .map(|operand| source(d, i, operand, Type::S32, false, false))
         .collect::<Result<Vec<_>, _>>()?;
     let dst = destination(d, i, Type::U32, false)?;
     dst.emit(d, both!(pack), &src, bits | u32::from(signed) << 7);
+    dst.finish(d);
     Ok(())
+}
+
+fn is_integer(ty: Type) -> bool {
+    matches!(values_of(ty), Some(Values::Integer { .. }))
 }
 
 /// Where a result of type `ty` goes.
 struct Destination {
     slot: Slot,
     ty: Type,
-    /// Of the register.
+    /// Of the register, or of 64 if it has more.
     bits: u32,
+    /// The rows of a 128-bit register, which `slot` is then spread over.
+    wide: Vec<Slot>,
 }
 
 impl Destination {
@@ -176,6 +181,11 @@ impl Destination {
             emit_integer(d, self.slot, slot, self.ty, self.ty, self.bits);
         }
     }
+
+    /// What is left to do once `slot` has the result.
+    fn finish(&self, d: &mut Decoder<'_>) {
+        wide::emit_extended(d, &self.wide, self.slot, wide::is_signed(self.ty));
+    }
 }
 
 fn destination(
@@ -187,31 +197,36 @@ fn destination(
     let operand = &i.operands[0];
     let register = d.register_type(operand).unwrap_or(ty);
     check_width(d, i, register, ty, exact)?;
+    if register == Type::B128 {
+        let (slot, rows) = (d.temporary(Class::R64), d.rows(operand).unwrap_or_default());
+        return Ok(Destination { slot, ty, bits: 64, wide: rows });
+    }
     let slot = d.dest_class(operand, class_of(register))?;
-    Ok(Destination { slot, ty, bits: 8 * register.bytes() as u32 })
+    Ok(Destination { slot, ty, bits: 8 * register.bytes() as u32, wide: Vec::new() })
 }
 
 /// A row of the class that the type has, with the operand in its low bits.
+/// Special registers become integers only.
 fn source(
     d: &mut Decoder<'_>,
     i: &Instruction,
     operand: &Operand,
     ty: Type,
     exact: bool,
+    special: bool,
 ) -> Result<Slot, DecodeError> {
-    let integer = matches!(values_of(ty), Some(Values::Integer { .. }));
-    let special = match operand {
-        Operand::Name { name, .. } => special::named(name),
+    let named = match operand {
+        Operand::Name { name, .. } => special::named(name).filter(|(_, ty)| *ty != Type::Pred),
         _ => None,
     };
-    let (slot, register) = match (special, d.register_type(operand), operand) {
-        (Some((number, register)), ..) if integer && register != Type::Pred => {
+    let (slot, register) = match (named, d.register_type(operand), operand) {
+        (Some((number, register)), ..) if special => {
             let slot = d.temporary(class_of(register));
             special::emit(d, slot, number);
             (slot, register)
         }
-        (None, Some(register), _) => (d.source(operand, register)?, register),
-        (None, None, Operand::Integer(_)) if integer => (d.source(operand, ty)?, ty),
+        (None, Some(register), _) => (wide::low_row(d, operand, register)?, register),
+        (None, None, Operand::Integer(_)) if is_integer(ty) => (d.source(operand, ty)?, ty),
         (None, None, Operand::Float32(_) | Operand::Float64(_)) if matches!(ty, Type::F32 | Type::F64) => {
             (d.source(operand, ty)?, ty)
         }
@@ -235,7 +250,7 @@ fn check_width(
     exact: bool,
 ) -> Result<(), DecodeError> {
     let (has, needs) = (register.bytes(), ty.bytes());
-    if has < needs || register == Type::B128 || exact && has != needs {
+    if has < needs || exact && has != needs {
         let opcode = &i.opcode;
         return Err(
             d.error(format!("a register of type {register:?} does not fit {ty:?} of this `{opcode}`"))

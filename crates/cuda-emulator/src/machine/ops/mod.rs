@@ -21,6 +21,7 @@ pub mod printf;
 pub mod special;
 pub mod stack;
 pub mod warp;
+pub mod wide;
 
 use crate::code::{DecodeError, Decoder};
 use crate::ptx::ast::Instruction;

@@ -2,7 +2,7 @@
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot, class_of};
 use crate::machine::lanes::both;
-use crate::machine::ops::{Modifiers, convert, predicate, special};
+use crate::machine::ops::{Modifiers, convert, predicate, special, wide};
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -167,10 +167,16 @@ fn value(d: &mut Decoder<'_>, i: &Instruction, operand: &Operand, ty: Type) -> R
     };
     let Some((number, register)) = special else {
         check_width(d, operand, ty)?;
+        // An address is a number.
+        let is_address = matches!(operand, Operand::Name { .. }) && d.register_type(operand).is_none();
+        let is_number = !matches!(ty, Type::F32 | Type::F64 | Type::Pred);
+        if is_address && !is_number || !wide::takes_literal(ty, operand) {
+            return Err(d.unknown(i));
+        }
         return d.source(operand, ty);
     };
     let is_same = register.bytes() == ty.bytes() && !matches!(ty, Type::F32 | Type::F64);
-    let is_short = register.bytes() > ty.bytes() && special::has_short_form(number);
+    let is_short = register.bytes() > ty.bytes() && ty != Type::Pred && special::has_short_form(number);
     if !is_same && !is_short {
         return Err(d.unknown(i));
     }

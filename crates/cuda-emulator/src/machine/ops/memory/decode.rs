@@ -4,8 +4,8 @@
 use super::qualifiers::Qualifiers;
 use super::{Shape, load, load_acquire, space_of, store, store_release};
 use crate::code::{Class, DecodeError, Decoder, Kind, List, Op, Reference, Slot, class_of};
-use crate::machine::lanes::{both, lane_op};
-use crate::machine::ops::{convert, moves};
+use crate::machine::lanes::both;
+use crate::machine::ops::{convert, wide};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
 
 /// The operation for elements of a width.
@@ -38,7 +38,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let reference = d.reference(memory, space)?;
     // A 128-bit element is two of 64.
     let (width, count) = if q.ty == Type::B128 { (8, 2) } else { (q.ty.bytes() as u32, q.count) };
-    let mut shape = Shape { space, width, count, signed: is_signed(q.ty) };
+    let mut shape = Shape { space, width, count, signed: wide::is_signed(q.ty) };
     if is_store && space == Space::Param {
         return Err(d.error("a kernel's parameters are only read"));
     }
@@ -63,10 +63,6 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     emit(d, op, shape, reference, list);
     targets.iter().for_each(|t| t.extend(d, q.ty));
     Ok(())
-}
-
-fn is_signed(ty: Type) -> bool {
-    matches!(ty, Type::S8 | Type::S16 | Type::S32 | Type::S64)
 }
 
 /// A policy for the cache is given where `.L2::cache_hint` says so. Nobody reads it.
@@ -142,7 +138,7 @@ impl Target {
             (Type::B128, Type::B128) => rows.clone(),
             (Type::B128, _) => vec![d.temporary(Class::R64)],
             // The sign goes no further than the register.
-            _ if is_signed(ty) && register.bytes() < 4 && register.bytes() > ty.bytes() => {
+            _ if wide::is_signed(ty) && register.bytes() < 4 && register.bytes() > ty.bytes() => {
                 vec![d.temporary(Class::R32)]
             }
             _ => rows.clone(),
@@ -154,13 +150,7 @@ impl Target {
     fn extend(&self, d: &mut Decoder<'_>, ty: Type) {
         match (self.loaded.as_slice(), self.rows.as_slice()) {
             (loaded, rows) if loaded == rows => {}
-            ([loaded], [low, high]) => {
-                moves::emit_copy(d, *low, *loaded);
-                let sign = if is_signed(ty) { 63 } else { 64 };
-                let shift = d.constant32(sign);
-                let op = lane_op!(|a: i64, n: u32| -> i64 { if n < 64 { a >> n } else { 0 } });
-                d.emit(op, Kind::Integer, &[*high], &[*loaded, shift]);
-            }
+            ([loaded], [_, _]) => wide::emit_extended(d, &self.rows, *loaded, wide::is_signed(ty)),
             ([loaded], [row]) => convert::emit_cut(d, *row, *loaded, self.register),
             _ => {}
         }
@@ -190,19 +180,17 @@ fn sources(
         match (d.register_type(part), part) {
             (Some(register), _) => {
                 check_width(d, part, register, ty)?;
-                match (register, d.rows(part)) {
-                    (Type::B128, Some(rows)) if ty == Type::B128 => slots.extend(rows),
-                    (Type::B128, Some(rows)) => slots.extend(rows.first()),
-                    _ => slots.push(d.source(part, register)?),
+                match d.rows(part) {
+                    Some(rows) if ty == Type::B128 => slots.extend(rows),
+                    _ => slots.push(wide::low_row(d, part, register)?),
                 }
             }
             (None, Operand::Integer(low)) if ty == Type::B128 => {
                 slots.extend([d.constant64(*low as u64), d.constant64(0)]);
             }
-            (None, Operand::Integer(_)) if !matches!(ty, Type::F32 | Type::F64) => {
-                slots.push(d.source(part, ty)?);
-            }
-            (None, Operand::Float32(_) | Operand::Float64(_)) if ty != Type::B128 => {
+            (None, Operand::Integer(_) | Operand::Float32(_) | Operand::Float64(_))
+                if ty != Type::B128 && wide::takes_literal(ty, part) =>
+            {
                 slots.push(d.source(part, ty)?);
             }
             _ => return Err(d.unknown(i)),
