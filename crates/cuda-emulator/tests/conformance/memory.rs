@@ -295,6 +295,15 @@ fn vector_registers() {
     assert_eq!(got[16..], input[..32]);
 }
 
+/// A narrow register holds no more than its bits, whatever is made of them later.
+#[test]
+fn signs_stay_in_the_register() {
+    let code = "ld.global.v2.s8 {%b1, %b2}, [%in];\nld.global.v2.s8 {%h1, %h2}, [%in+2];\nld.global.s16 %h3, [%in+4];\n\
+        mov.b32 %r1, {%h1, %h2};\nmov.b32 %r2, {%h3, 0};\nmov.b16 %h4, {%b2, %b1};\nst.global.v2.b32 [%out], {%r1, %r2};\nst.global.b16 [%out+8], %h4;";
+    let got = super::kernel::bytes(1, code, &[0xf1, 0xf2, 0xf3, 0x74, 0xf5, 0xf6], 10);
+    assert_eq!(got, [0xf3, 0xff, 0x74, 0, 0xf5, 0xf6, 0, 0, 0xf2, 0xf1]);
+}
+
 /// The address may be in a register that is loaded.
 #[test]
 fn a_load_over_its_own_address() {
@@ -386,6 +395,8 @@ fn what_is_missing() {
         "ld.global.v2.b32 {%r0, %r1, %r2}, [%in]",
         "ld.global.v2.b128 {%q0, %q1}, [%in]",
         "ld.global.v3.b32 {%r0, %r1, %r2}, [%in]",
+        "ld.global.v2.b32 {%r0, %l0}, [%in]",
+        "st.global.v2.b16 [%in], {%h0, %r0}",
         // Of later GPUs.
         "ld.global.v8.b32 {%r0, %r1, %r2, %r3, %r4, %r5, %r6, %r7}, [%in]",
         "ld.global.v4.b64 {%l0, %l1, %l2, %l3}, [%in]",

@@ -11,7 +11,7 @@ use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
 use crate::verdict::{Access, Use, Verdict};
 
-/// The group counts of `wait_group` and this, in `aux`.
+/// In place of a number of groups: all of them, and the copies of none.
 const ALL: u32 = u32::MAX;
 
 /// src: destination, source, bytes to take of the source or none, predicate to

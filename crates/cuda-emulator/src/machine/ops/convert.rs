@@ -275,3 +275,41 @@ fn emit_integer(d: &mut Decoder<'_>, dst: Slot, src: Slot, from: Type, to: Type,
     let op = if is_plain { quick::integer(to, from) } else { both!(integer) };
     d.emit(op, Kind::Convert, &[dst], &[src]).aux = aux;
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::code::Program;
+
+    /// What is said of a kernel with this instruction.
+    fn refusal(instruction: &str) -> String {
+        let ptx = format!(
+            ".version 9.0\n.target sm_90a\n.address_size 64\n.visible .entry k()\n{{\n.reg .b16 %h<4>;\n.reg .b32 %r<4>;\n{instruction};\nret;\n}}\n"
+        );
+        Program::load(&ptx, &mut |_| 0).map(drop).expect_err(instruction).to_string()
+    }
+
+    #[test]
+    fn what_came_with_later_gpus_is_refused_by_name() {
+        for (form, operands) in [
+            ("cvt.rn.satfinite.e2m1x2.f32", "%h0, %r0, %r1"),
+            ("cvt.rn.satfinite.e2m3x2.f32", "%h0, %r0, %r1"),
+            ("cvt.rp.ue8m0x2.f32", "%h0, %r0, %r1"),
+            ("cvt.rs.f16x2.f32", "%r0, %r1, %r2, %r3"),
+            ("cvt.rn.satfinite.tf32.f32", "%r0, %r1"),
+        ] {
+            let refusal = refusal(&format!("{form} {operands}"));
+            assert!(refusal.contains(form) && refusal.contains("line 8"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn so_are_special_registers_that_count_nothing_here() {
+        for name in ["%pm0", "%pm7", "%reserved_smem_offset_0"] {
+            for instruction in ["mov.u32 %r0,", "cvt.u16.u32 %h0,"] {
+                let refusal = refusal(&format!("{instruction} {name}"));
+                assert!(refusal.contains(instruction.split(' ').next().unwrap_or_default()), "{refusal}");
+                assert!(refusal.contains(name), "{refusal}");
+            }
+        }
+    }
+}

@@ -38,7 +38,13 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let reference = d.reference(memory, space)?;
     // A 128-bit element is two of 64.
     let (width, count) = if q.ty == Type::B128 { (8, 2) } else { (q.ty.bytes() as u32, q.count) };
-    let mut shape = Shape { space, width, count, signed: wide::is_signed(q.ty) };
+    let mut registers = parts.iter().filter_map(|part| d.register_type(part)).map(Type::bytes);
+    let register = registers.next().unwrap_or(q.ty.bytes());
+    if registers.any(|other| other != register) {
+        return Err(d.error("the registers of a vector differ in width"));
+    }
+    let signed = wide::is_signed(q.ty) && register > q.ty.bytes();
+    let shape = Shape { space, width, count, signed };
     if is_store && space == Space::Param {
         return Err(d.error("a kernel's parameters are only read"));
     }
@@ -52,8 +58,8 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         emit(d, op, shape, reference, list);
         return Ok(());
     }
-    let targets = parts.iter().map(|part| Target::of(d, part, q.ty)).collect::<Result<Vec<_>, _>>()?;
-    shape.signed &= targets.iter().any(|t| t.register.bytes() > q.ty.bytes());
+    let targets =
+        parts.iter().map(|part| Target::of(d, part, q.ty, signed)).collect::<Result<Vec<_>, _>>()?;
     let slots: Vec<Slot> = targets.iter().flat_map(|t| t.loaded.iter().copied()).collect();
     let list = d.list(&slots, &[]);
     let op = match q.orders {
@@ -126,7 +132,8 @@ struct Target {
 }
 
 impl Target {
-    fn of(d: &mut Decoder<'_>, operand: &Operand, ty: Type) -> Result<Self, DecodeError> {
+    /// `signed`: elements are loaded with copies of their sign above them.
+    fn of(d: &mut Decoder<'_>, operand: &Operand, ty: Type, signed: bool) -> Result<Self, DecodeError> {
         let (rows, register) = match (d.register_type(operand), operand) {
             (Some(Type::B128), _) => (d.rows(operand).unwrap_or_default(), Type::B128),
             (Some(register), _) => (vec![d.dest_class(operand, class_of(register))?], register),
@@ -138,9 +145,7 @@ impl Target {
             (Type::B128, Type::B128) => rows.clone(),
             (Type::B128, _) => vec![d.temporary(Class::R64)],
             // The sign goes no further than the register.
-            _ if wide::is_signed(ty) && register.bytes() < 4 && register.bytes() > ty.bytes() => {
-                vec![d.temporary(Class::R32)]
-            }
+            _ if signed && register.bytes() < 4 => vec![d.temporary(Class::R32)],
             _ => rows.clone(),
         };
         Ok(Self { loaded, rows, register })
