@@ -419,7 +419,7 @@ impl<'m> Decoder<'m> {
     /// The declared type of a register operand; `None` if it is no register.
     pub fn register_type(&self, operand: &Operand) -> Option<Type> {
         match operand {
-            Operand::Name { name, .. } => match self.lookup(name) {
+            Operand::Name { name, .. } => match self.lookup_part(name).0 {
                 Some(Binding::Register { ty, .. }) => Some(*ty),
                 _ => None,
             },
@@ -470,20 +470,21 @@ impl<'m> Decoder<'m> {
                 crate::machine::ops::predicate::emit_not(self, negated, slot);
                 Ok(negated)
             }
-            Operand::Name { name, offset } => match self.lookup(name) {
+            Operand::Name { name, .. } if name == "WARP_SZ" => self.source(&Operand::Integer(32), ty),
+            Operand::Name { name, offset } => match self.lookup_part(name).0 {
                 Some(Binding::Register { .. }) => self.register(name, class),
                 // As a value, a variable is its address within its space.
                 Some(Binding::Variable { space, address }) => {
                     let (space, value) = (*space, address.wrapping_add_signed(*offset));
                     match space {
                         Space::Local => Ok(self.frame_address(value, class)),
-                        _ => self.address_constant(value, class),
+                        _ => self.address_constant(value, ty),
                     }
                 }
                 None => match self.function_index.get(name.as_str()) {
                     Some(index) => {
                         let address = self.addresses[*index];
-                        self.address_constant(address, class)
+                        self.address_constant(address, ty)
                     }
                     None => Err(self.error(format!("`{name}` is not declared"))),
                 },
@@ -506,9 +507,9 @@ impl<'m> Decoder<'m> {
         slot
     }
 
-    fn address_constant(&mut self, value: u64, class: Class) -> Result<Slot> {
-        match class {
-            Class::R32 => Ok(self.constant32(value as u32)),
+    fn address_constant(&mut self, value: u64, ty: Type) -> Result<Slot> {
+        match class_of(ty) {
+            Class::R32 => Ok(self.constant32(value as u32 & mask_of(ty))),
             Class::R64 => Ok(self.constant64(value)),
             Class::Pred => Err(self.error("an address where a predicate is needed")),
         }
@@ -673,16 +674,18 @@ impl<'m> Decoder<'m> {
         self.scopes.iter().rev().find_map(|s| s.get(name)).or_else(|| self.globals.get(name))
     }
 
+    /// The binding of a name and which part of it is meant: `%v.x` names a part
+    /// of a vector register.
+    fn lookup_part(&self, name: &str) -> (Option<&Binding>, Option<usize>) {
+        let part = |part: &str| "xyzwrgba".find(part).filter(|_| part.len() == 1).map(|i| i % 4);
+        match name.rsplit_once('.').and_then(|(whole, p)| Some((whole, part(p)?))) {
+            Some((whole, part)) => (self.lookup(whole), Some(part)),
+            None => (self.lookup(name), None),
+        }
+    }
+
     fn register(&self, name: &str, class: Class) -> Result<Slot> {
-        // `%v.x` names a part of a vector register.
-        let (whole, part) = match name.rsplit_once('.') {
-            Some((whole, part)) if part.len() == 1 => (whole, "xyzwrgba".find(part).map(|i| i % 4)),
-            _ => (name, None),
-        };
-        let binding = match part {
-            Some(_) => self.lookup(whole),
-            None => self.lookup(name),
-        };
+        let (binding, part) = self.lookup_part(name);
         let Some(Binding::Register { ty, slots }) = binding else {
             return Err(self.error(format!("register `{name}` is not declared")));
         };

@@ -1,6 +1,7 @@
 //! From an address to bytes, or to a verdict.
 
 use super::registers::Raw;
+use super::stack::STACK_START;
 use super::{Cpu, Flow};
 use crate::code::{Class, PARAM_WINDOW, SHARED_SIZE, SHARED_START, SHARED_WINDOW, Slot, Windowed};
 use crate::memory::RegionKind;
@@ -407,7 +408,10 @@ impl Cpu<'_> {
     }
 
     fn local(&mut self, lane: usize, offset: u64, size: u32) -> Option<Span> {
-        let (data, shadow) = self.warp.local.get_mut(lane)?.at(offset, size.into())?;
+        let (data, shadow) = match offset {
+            STACK_START.. => self.warp.stacks.get_mut(lane)?.at(offset, size.into())?,
+            _ => self.warp.local.get_mut(lane)?.at(offset, size.into())?,
+        };
         Some(Span { data, shadow })
     }
 
@@ -446,6 +450,10 @@ impl Cpu<'_> {
             Windowed::Shared(a) => {
                 let len = self.cluster.shared[self.block.rank as usize].len() as u64;
                 ("shared", past(u64::from(SHARED_START), len, a, size))
+            }
+            Windowed::Local(a) if a >= STACK_START => {
+                let len = self.warp.stacks.get(lane).map_or(0, |s| s.len());
+                ("local", past(STACK_START, len, a, size))
             }
             Windowed::Local(a) => {
                 let len = self.warp.local.get(lane).map_or(0, |l| l.len() as u64);

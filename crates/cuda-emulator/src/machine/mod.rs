@@ -11,9 +11,12 @@
 //! - `access`: an address becomes bytes, or a verdict
 //! - `tensor_map`: a box of a tensor becomes runs of bytes
 //! - `matrix`: where the elements of matrices lie
+//! - `async_copy`: copies that are issued and land later
+//! - `stack`: what threads allocate as they run
 //! - `ops`: the instructions, one file per family
 
 mod access;
+mod async_copy;
 mod block;
 mod cluster;
 mod cpu;
@@ -24,6 +27,7 @@ mod mbarrier;
 pub mod ops;
 pub(crate) mod registers;
 mod shared;
+mod stack;
 pub mod tensor_map;
 mod transfer;
 mod warp;

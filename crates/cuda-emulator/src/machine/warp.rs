@@ -12,6 +12,7 @@
 //! An instruction that needs certain lanes together parks its fragment until
 //! they have come.
 
+use super::async_copy::AsyncCopies;
 use super::block::BlockState;
 use super::cluster::ClusterState;
 use super::cpu::{self, Cpu, Flow, Wait};
@@ -20,6 +21,7 @@ use super::ops::bulk::BulkGroups;
 use super::ops::wgmma;
 use super::registers::Registers;
 use super::shared::Bytes;
+use super::stack::Stack;
 use crate::code::{Guard, Kernel};
 use crate::verdict::{Finding, Stand, Use, Verdict};
 
@@ -44,6 +46,10 @@ pub struct Warp {
     pub bulk_groups: Vec<BulkGroups>,
     /// What it has asked of the tensor cores and not waited for.
     pub wgmma: wgmma::Pending,
+    /// What each lane has allocated, once there was something.
+    pub stacks: Vec<Stack>,
+    /// Each lane's copies on their way, once there was one.
+    pub async_copies: Vec<AsyncCopies>,
     fragments: Vec<Fragment>,
 }
 
@@ -126,6 +132,8 @@ impl Warp {
             cluster_arrivals: [None; 32],
             bulk_groups: vec![BulkGroups::default(); 32],
             wgmma: wgmma::Pending::default(),
+            stacks: Vec::new(),
+            async_copies: Vec::new(),
             fragments: vec![Fragment {
                 pc: 0,
                 mask: lanes,

@@ -1,6 +1,8 @@
 //! E4M3: 1 sign, 4 exponent bits (bias 7), 3 mantissa bits; finite up to 448,
 //! no infinity, NaN is 0x7f or 0xff (OCP 8-bit floating point, as in PTX).
 
+use super::fp8;
+
 /// The largest finite magnitude.
 const MAX: f32 = 448.0;
 /// The code of NaN that conversions give.
@@ -10,21 +12,7 @@ pub const NAN: u8 = 0x7f;
 /// (`.satfinite`), NaN becomes 0x7f.
 #[inline(always)]
 pub fn encode(x: f32) -> u8 {
-    if x.is_nan() {
-        return NAN;
-    }
-    let sign = (x.to_bits() >> 24) as u8 & 0x80;
-    let magnitude = x.abs().min(MAX);
-    // Adding 2^23 ulps of the target's spacing rounds to it: the hardware's own
-    // round-to-nearest-even does the work. Below 2^-6 the spacing is 2^-9.
-    let exponent = (magnitude.to_bits() >> 23) as i32 - 127;
-    let spacing = exponent.max(-6) - 3;
-    let magic = f32::from_bits(((spacing + 23 + 127) as u32) << 23);
-    let steps = ((magnitude + magic) - magic) * f32::from_bits(((127 - spacing) as u32) << 23);
-    // `steps` is at most 16: 8..=16 with the hidden bit, fewer where subnormal.
-    // A carry into the next binade carries into the exponent field by itself.
-    let field = (spacing + 9) as u32 * 8 + steps as u32;
-    sign | field as u8
+    if x.is_nan() { NAN } else { fp8::nearest::<3, -6>(x, MAX) }
 }
 
 /// The value of a code as f32 bits' number; NaN for 0x7f and 0xff.

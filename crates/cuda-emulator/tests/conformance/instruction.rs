@@ -26,6 +26,7 @@ macro_rules! bits {
 
 bits! {
     u8: 1, |b| b as u8, |v| v.into();
+    i8: 1, |b| b as i8, |v| (v as u8).into();
     u16: 2, |b| b as u16, |v| v.into();
     i16: 2, |b| b as i16, |v| (v as u16).into();
     u32: 4, |b| b as u32, |v| v.into();
@@ -130,6 +131,18 @@ pub fn run<I: Operands, R: Bits>(code: &str, inputs: &[I]) -> Vec<R> {
         .into_iter()
         .map(R::from_bits)
         .collect()
+}
+
+/// Holds that no module with `code` in it loads: this target has no such
+/// instruction. `%a`, `%b`, `%c` and `%e` have 64 bits, `%d` has 32.
+#[track_caller]
+pub fn refused(code: &str) {
+    context();
+    let text = CString::new(program(code, &[8; 4], 4)).expect("no NUL in PTX");
+    let mut module = ptr::null_mut();
+    // SAFETY: called as the API asks.
+    let result = unsafe { sys::cuModuleLoadData(&mut module, text.as_ptr().cast()) };
+    assert_ne!(result, CUresult::CUDA_SUCCESS, "this is taken for something:\n{code}");
 }
 
 fn hex(input: impl Operands) -> String {

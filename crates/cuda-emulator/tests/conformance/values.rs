@@ -36,6 +36,12 @@ pub fn one<A: Values>() -> Vec<(A,)> {
     A::edges().into_iter().chain(random.take(RANDOM)).map(|a| (a,)).collect()
 }
 
+/// Edges, then fewer random ones: where there are many forms.
+pub fn few<A: Values>() -> Vec<(A,)> {
+    let random = random_bits(8).map(A::random);
+    A::edges().into_iter().chain(random.take(RANDOM / 10)).map(|a| (a,)).collect()
+}
+
 /// Every edge with every edge, then random ones.
 pub fn two<A: Values, B: Values>() -> Vec<(A, B)> {
     let edges = A::edges().into_iter().flat_map(|a| B::edges().into_iter().map(move |b| (a, b)));
@@ -71,7 +77,7 @@ macro_rules! integer_values {
     )*};
 }
 
-integer_values!(u8 u16 i16 u32 i32 u64 i64);
+integer_values!(u8 i8 u16 i16 u32 i32 u64 i64);
 
 /// The edges of a binary floating-point format with `mantissa` stored bits and
 /// `exponent` bits, as bits: zeros, the ends of the subnormal and normal numbers,

@@ -738,3 +738,160 @@ fn operands_that_do_not_exist() {
     caught(&ptx, 1, words::<2>, 1, expected, "outside global memory");
     passes(&ptx.replace("cvta.shared.u64 %rd4, s", "mov.b64 %rd4, %rd1"), 1, words::<2>);
 }
+
+// ---- Copies on their way, and the caches ------------------------------------------------
+
+/// A branch on the first word of shared memory, to which one is being copied.
+fn branch_on_a_copy(wait: &str) -> String {
+    let body = format!(
+        "cp.async.ca.shared.global [s], [%rd1], 4;
+        {wait}
+        ld.shared.u32 %r2, [s];
+        setp.eq.u32 %p1, %r2, 0;
+        @%p1 bra END; // HERE
+        END:"
+    );
+    module(".shared .align 16 .b32 s[4];", &body)
+}
+
+#[test]
+fn a_copy_that_is_not_waited_for() {
+    for wait in [
+        "",
+        "cp.async.commit_group;",
+        "cp.async.wait_group 0;",
+        "cp.async.commit_group;\n cp.async.wait_group 1;",
+    ] {
+        let ptx = branch_on_a_copy(wait);
+        caught(&ptx, 1, words::<1>, 1, undefined(Use::Branch, "%p1"), "nothing has written");
+    }
+    for wait in ["cp.async.wait_all;", "cp.async.commit_group;\n cp.async.wait_group 0;"] {
+        passes(&branch_on_a_copy(wait), 1, words::<1>);
+    }
+}
+
+#[test]
+fn a_copy_of_undefined_bytes() {
+    let ptx = branch_on_a_copy("cp.async.wait_all;");
+    caught(&ptx, 1, undefined_words, 1, undefined(Use::Branch, "%p1"), "nothing has written");
+    // What is not taken of the source is zero.
+    passes(&ptx.replace("[%rd1], 4;", "[%rd1], 4, 0;"), 1, undefined_words);
+}
+
+#[test]
+fn a_copy_from_or_to_nowhere() {
+    let copy = |operands: &str| {
+        let body = format!(
+            "mov.u32 %r2, %r1;\n mul.lo.u32 %r2, %r2, 3;\n cp.async.ca.shared.global {operands}; // HERE"
+        );
+        module(".shared .align 16 .b32 s[4];", &body)
+    };
+    let past = |[a, _]: [u64; 2]| Verdict::OutOfBounds {
+        access: Access::Read,
+        space: "global".into(),
+        address: a + 8,
+        size: 8,
+        nearest: Nearest::Past { distance: 4, base: a, len: 12 },
+    };
+    caught(&copy("[s], [%rd1+8], 8"), 1, words::<3>, 1, past, "ends 4 bytes past");
+    passes(&copy("[s], [%rd1+8], 8, 4"), 1, words::<3>);
+    let misaligned =
+        |space: &str, access, address| Verdict::Misaligned { access, space: space.into(), address, align: 8 };
+    caught(
+        &copy("[s], [%rd1+4], 8, 4"),
+        1,
+        words::<3>,
+        1,
+        |[a, _]| misaligned("global", Access::Read, a + 4),
+        "8",
+    );
+    caught(&copy("[s+4], [%rd1], 8"), 1, words::<3>, 1, |_| misaligned("shared", Access::Write, 0x404), "8");
+    let past = |_: [u64; 2]| Verdict::OutOfBounds {
+        access: Access::Write,
+        space: "shared".into(),
+        address: 0x410,
+        size: 8,
+        nearest: Nearest::Past { distance: 8, base: 0x400, len: 16 },
+    };
+    caught(&copy("[s+16], [%rd1], 8"), 1, words::<3>, 1, past, "past");
+    // Of the fourth thread, whose %r2 is 9, more is taken than is copied.
+    let too_much = |_: [u64; 2]| Verdict::Operand { problem: "9 bytes of the source for a copy of 8".into() };
+    caught(&copy("[s], [%rd1], 8, %r2"), 4, words::<3>, 1 << 3, too_much, "9 bytes");
+    passes(&copy("[s], [%rd1], 8, %r2"), 3, words::<3>);
+}
+
+#[test]
+fn what_was_discarded() {
+    let body = "discard.global.L2 [%rd1], 128;
+        ld.global.u32 %r2, [%rd1+64];
+        setp.eq.u32 %p1, %r2, 0;
+        @%p1 bra END; // HERE
+        END:";
+    let ptx = module("", body);
+    caught(&ptx, 1, words::<32>, 1, undefined(Use::Branch, "%p1"), "nothing has written");
+    passes(&ptx.replace("ld.global", "st.global.u32 [%rd1+64], 0;\n ld.global"), 1, words::<32>);
+    passes(&ptx.replace("discard.global.L2 ", "applypriority.global.L2::evict_normal "), 1, words::<32>);
+    for line in ["discard.global.L2", "applypriority.global.L2::evict_normal"] {
+        let ptx = module("", &format!("{line} [%rd1+32], 128; // HERE"));
+        let access = if line.starts_with("discard") { Access::Write } else { Access::Read };
+        let expected = |[a, _]: [u64; 2]| Verdict::Misaligned {
+            access,
+            space: "global".into(),
+            address: a + 32,
+            align: 128,
+        };
+        caught(&ptx, 1, words::<64>, 1, expected, "128");
+    }
+}
+
+#[test]
+fn past_what_was_allocated() {
+    let declarations = ".func (.param .b64 r) mine()
+        {
+            .reg .b64 %a;
+            alloca.u64 %a, 24, 8;
+            st.local.u64 [%a+16], 5;
+            st.param.b64 [r], %a;
+            ret;
+        }";
+    let body = "alloca.u64 %rd4, 16;
+        st.local.u64 [%rd4+8], 1;
+        .param .b64 r;
+        call (r), mine, ();
+        ld.param.b64 %rd5, [r];";
+    let past = |address: u64, distance: u64, len: u64| {
+        move |_: [u64; 2]| Verdict::OutOfBounds {
+            access: Access::Read,
+            space: "local".into(),
+            address: (1 << 30) + address,
+            size: 8,
+            nearest: Nearest::Past { distance, base: 1 << 30, len },
+        }
+    };
+    let ptx = |access: &str| module(declarations, &format!("{body}\n {access}"));
+    caught(
+        &ptx("ld.local.u64 %rd6, [%rd4+16]; // HERE"),
+        1,
+        nothing,
+        1,
+        past(16, 8, 16),
+        "ends 8 bytes past",
+    );
+    // What a function has allocated is gone with it.
+    caught(&ptx("ld.local.u64 %rd6, [%rd5+16]; // HERE"), 1, nothing, 1, past(32, 24, 16), "past");
+    passes(&ptx("ld.local.u64 %rd6, [%rd4+8];"), 1, nothing);
+    let too_much =
+        |_: [u64; 2]| Verdict::Operand { problem: "524288 bytes more on a stack of 524288".into() };
+    caught(&ptx("alloca.u64 %rd6, 0x80000; // HERE"), 1, nothing, 1, too_much, "stack");
+    passes(&ptx("alloca.u64 %rd6, 0x7fff0;"), 1, nothing);
+    let elsewhere =
+        |_: [u64; 2]| Verdict::Operand { problem: "0x40000100 is not where the stack ended before".into() };
+    caught(
+        &ptx("add.u64 %rd6, %rd4, 256;\n stackrestore.u64 %rd6; // HERE"),
+        1,
+        nothing,
+        1,
+        elsewhere,
+        "stack",
+    );
+}

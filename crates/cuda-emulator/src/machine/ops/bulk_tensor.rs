@@ -4,8 +4,9 @@
 use crate::code::{DecodeError, Decoder, Inst, Kind, Reference, Slot};
 use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
+use crate::machine::ops::address::{address, emit_sum};
 use crate::machine::ops::bulk::{destinations, other_block};
-use crate::machine::ops::memory::{address, emit_sum, space_of};
+use crate::machine::ops::memory::space_of;
 use crate::machine::tensor_map::{Reduction, Tile, Way};
 use crate::machine::transfer::{Completion, Transfer, Work};
 use crate::machine::{Cpu, Flow};

@@ -30,6 +30,11 @@ fn yield_turn(_: &mut Cpu<'_>, _: &Inst) -> Flow {
 }
 
 #[inline(always)]
+fn nothing(_: &mut Cpu<'_>, _: &Inst) -> Flow {
+    Flow::Next
+}
+
+#[inline(always)]
 fn trap(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
     let mask = cpu.mask;
     cpu.fault(Verdict::Trap, mask)
@@ -117,16 +122,19 @@ fn enter(cpu: &mut Cpu<'_>, i: &Inst, index: usize, lanes: u32) -> Flow {
     Flow::Call(callee.entry)
 }
 
-/// `ret`: results go to the caller's variables.
+/// `ret`: results go to the caller's variables; what was allocated is gone.
 #[inline(always)]
 fn ret(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
     cpu.warp.wgmma.abandon(cpu.depth, cpu.warp.registers.frame_start());
+    let (lanes, depth) = (cpu.mask, cpu.depth);
+    for (_, stack) in cpu.warp.stacks.iter_mut().enumerate().filter(|(l, _)| lanes >> l & 1 == 1) {
+        stack.leave(depth);
+    }
     if let Some(back) = cpu.calls.last() {
         let kernel = cpu.kernel;
         let site = &kernel.code[*back as usize - 1];
         let function = kernel.functions.iter().rposition(|f| f.entry <= cpu.pc).unwrap_or(0);
         let callee = &kernel.functions[function];
-        let (lanes, depth) = (cpu.mask, cpu.depth);
         for (to, (from, size)) in cpu.operands(site).iter().zip(&callee.returns) {
             cpu.copy_frame(lanes, (depth, *from), (depth - 1, to.index() as u32), *size);
         }
@@ -200,6 +208,17 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         ("nanosleep", [time]) if m.take("u32") && m.done() => {
             d.source(time, Type::U32)?;
             d.emit(both!(yield_turn), Kind::Control, &[], &[]);
+        }
+        // No counter of the profiler counts these events.
+        ("pmevent", [Operand::Integer(event)])
+            if (0..=if m.take("mask") { 0xffff } else { 15 }).contains(event) && m.done() =>
+        {
+            d.emit(both!(nothing), Kind::Control, &[], &[]);
+        }
+        // Grids of a stream run one after the other: those before have completed when
+        // this one starts, and those behind start when it has. Both are allowed.
+        ("griddepcontrol", []) if (m.take("wait") || m.take("launch_dependents")) && m.done() => {
+            d.emit(both!(nothing), Kind::Control, &[], &[]);
         }
         _ => return Err(d.unknown(i)),
     }

@@ -4,15 +4,19 @@
 //! host: kernels may race (a race is a finding of its own, not undefined
 //! behaviour of the emulator).
 
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+mod decode;
+mod qualifiers;
 
-use crate::code::{Class, DecodeError, Decoder, Inst, Kind, List, Reference, Slot, class_of};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
+
+pub use decode::{check_hint, decode};
+
+use crate::code::{Class, Inst, Slot};
 use crate::machine::access::Places;
-use crate::machine::lanes::{both, lane_op};
-use crate::machine::ops::Modifiers;
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
-use crate::ptx::ast::{Instruction, Operand, Space, Type};
+use crate::ptx::ast::Space;
 use crate::verdict::{Access, Use};
 
 /// What a load or store needs to know beside its operands, packed into `aux`.
@@ -278,114 +282,19 @@ fn each(mask: u32, mut f: impl FnMut(usize)) {
     }
 }
 
-/// Decodes this family.
-pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
-    let mut m = Modifiers::of(i);
-    let is_store = i.opcode == "st";
-    while m
-        .take_if(|w| {
-            matches!(w, "volatile" | "relaxed" | "acquire" | "release" | "weak" | "mmio").then_some(())
-        })
-        .is_some()
-        || m.take_if(|w| matches!(w, "cta" | "cluster" | "gpu" | "sys").then_some(())).is_some()
-    {}
-    let mut space = m.take_if(space_of).unwrap_or(Space::Generic);
-    // Hints for caches, and the non-coherent path: the values are the same.
-    while m.take_if(|w| is_cache_hint(w).then_some(())).is_some() {}
-    let count = match m.take_if(|w| w.strip_prefix('v').and_then(|n| n.parse::<u32>().ok())) {
-        Some(n) if matches!(n, 2 | 4 | 8) => n,
-        None => 1,
-        Some(_) => return Err(d.unknown(i)),
-    };
-    let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
-    let (memory, value) = match i.operands.as_slice() {
-        [memory, value, ..] if is_store && i.operands.len() <= 3 => (memory, value),
-        [value, memory, ..] if i.operands.len() <= 3 => (memory, value),
-        _ => return Err(d.unknown(i)),
-    };
-    // `.param` of a function or of a call lies in the frame.
-    if space == Space::Param && (d.variable_space(memory) == Some(Space::Local) || !d.in_entry()) {
-        space = Space::Local;
-    }
-    let parts = match value {
-        Operand::Vector(parts) => parts.clone(),
-        one if ty == Type::B128 => vec![one.clone()],
-        one => vec![one.clone()],
-    };
-    if parts.len() as u32 != count {
-        return Err(d.error(format!("{count} elements but {} registers", parts.len())));
-    }
-    let reference = d.reference(memory, space)?;
-    let (width, count) = if ty == Type::B128 { (8, 2 * count) } else { (ty.bytes() as u32, count) };
-    if width == 0 || width * count > 32 {
-        return Err(d.unknown(i));
-    }
-    let signed = matches!(ty, Type::S8 | Type::S16 | Type::S32);
-    let shape = Shape { space, width, count, signed };
-    let mut slots = Vec::new();
-    for part in &parts {
-        match (d.rows(part), part) {
-            (Some(halves), _) if ty == Type::B128 => slots.extend(halves),
-            // A register may be wider than the element.
-            (Some(rows), _) if rows.len() == 1 => {
-                if rows[0].class() == Class::Pred
-                    || d.register_type(part).is_some_and(|t| t.bytes() < ty.bytes())
-                {
-                    return Err(d.error(format!("{part:?} is too narrow for the element")));
-                }
-                slots.push(rows[0]);
-            }
-            (_, Operand::Sink) => slots.push(d.temporary(class_of(ty))),
-            (_, other) if is_store => slots.push(d.source(other, ty)?),
-            (_, other) => return Err(d.error(format!("{other:?} is no register"))),
-        }
-    }
-    let op = match (is_store, width) {
-        (false, 1) => both!(load::<1>),
-        (false, 2) => both!(load::<2>),
-        (false, 4) => both!(load::<4>),
-        (false, _) => both!(load::<8>),
-        (true, 1) => both!(store::<1>),
-        (true, 2) => both!(store::<2>),
-        (true, 4) => both!(store::<4>),
-        (true, _) => both!(store::<8>),
-    };
-    let list = if is_store { d.list(&[], &slots) } else { d.list(&slots, &[]) };
-    emit(d, op, shape, reference, list);
-    Ok(())
+/// An acquire: what follows sees what came before the release that was read.
+#[inline(always)]
+fn load_acquire<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let flow = load::<WIDTH>(cpu, i);
+    fence(Acquire);
+    flow
 }
 
-fn emit(d: &mut Decoder<'_>, op: crate::code::Op, shape: Shape, reference: Reference, list: List) {
-    let kind = match shape.space {
-        Space::Generic | Space::Global => Kind::Global,
-        Space::Shared | Space::Cluster => Kind::Shared,
-        Space::Local => Kind::Local,
-        Space::Const | Space::Param => Kind::Constant,
-    };
-    let inst = d.emit(op, kind, &[], &[reference.base]);
-    inst.imm = reference.offset;
-    inst.aux = shape.pack();
-    inst.list = list;
-}
-
-/// The address that a memory operand names, as one row.
-pub fn address(d: &mut Decoder<'_>, operand: &Operand, space: Space) -> Result<Slot, DecodeError> {
-    let Reference { base, offset } = d.reference(operand, space)?;
-    Ok(emit_sum(d, base, offset))
-}
-
-/// A row plus a number.
-pub fn emit_sum(d: &mut Decoder<'_>, base: Slot, offset: i64) -> Slot {
-    if offset == 0 {
-        return base;
-    }
-    let sum = d.temporary(base.class());
-    let (op, offset) = match base.class() {
-        Class::R64 => (lane_op!(|a: u64, b: u64| -> u64 { a.wrapping_add(b) }), d.constant64(offset as u64)),
-        _ => (lane_op!(|a: u32, b: u32| -> u32 { a.wrapping_add(b) }), d.constant32(offset as u32)),
-    };
-    d.emit(op, Kind::Integer, &[sum], &[base, offset]);
-    sum
+/// A release: what came before is seen by those who acquire it.
+#[inline(always)]
+fn store_release<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    fence(Release);
+    store::<WIDTH>(cpu, i)
 }
 
 /// A state space by its suffix.
@@ -399,10 +308,4 @@ pub fn space_of(word: &str) -> Option<Space> {
         "param" | "param::entry" | "param::func" => Space::Param,
         _ => return None,
     })
-}
-
-fn is_cache_hint(word: &str) -> bool {
-    matches!(word, "nc" | "ca" | "cg" | "cs" | "lu" | "cv" | "wb" | "wt" | "unified")
-        || word.starts_with("L1::")
-        || word.starts_with("L2::")
 }

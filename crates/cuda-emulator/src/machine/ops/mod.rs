@@ -3,12 +3,15 @@
 //! An operation must read all its operands before it writes any result, and
 //! must touch only the lanes of `Cpu::mask`.
 
+pub mod address;
+pub mod async_copy;
 pub mod atomic;
 pub mod atomic128;
 pub mod barrier;
 pub mod bits;
 pub mod bulk;
 pub mod bulk_tensor;
+pub mod cache;
 pub mod carry;
 pub mod cluster;
 pub mod compare;
@@ -33,11 +36,13 @@ pub mod product;
 pub mod set;
 pub mod shift;
 pub mod special;
+pub mod stack;
 pub mod tensor;
 pub mod tensor_map;
 pub mod warp;
 pub mod warpgroup;
 pub mod wgmma;
+pub mod wide;
 
 use crate::code::{DecodeError, Decoder, Kind, Op, Slot};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -47,9 +52,13 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match i.opcode.as_str() {
         "tensormap" => tensor_map::decode(d, i),
         "fence" if i.modifiers.iter().any(|m| m == "tensormap::generic") => tensor_map::decode_fence(d, i),
-        "prefetch" | "prefetchu" => prefetch::decode(d, i),
-        "mov" | "cvta" | "isspacep" => moves::decode(d, i),
+        "mov" => moves::decode(d, i),
+        "cvta" | "isspacep" => address::decode(d, i),
         "ld" | "ldu" | "st" => memory::decode(d, i),
+        "prefetch" | "prefetchu" => prefetch::decode(d, i),
+        "applypriority" | "discard" | "createpolicy" => cache::decode(d, i),
+        "alloca" | "stacksave" | "stackrestore" => stack::decode(d, i),
+        "pmevent" | "griddepcontrol" => control::decode(d, i),
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
         "atom" | "red" => atomic::decode(d, i),
         "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),
@@ -59,6 +68,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "mapa" | "getctarank" => cluster::decode(d, i),
         "cp" if i.modifiers.iter().any(|m| m == "tensor") => bulk_tensor::decode(d, i),
         "cp" if i.modifiers.iter().any(|m| m == "bulk") => bulk::decode(d, i),
+        "cp" => async_copy::decode(d, i),
         "setp" | "set" if is_float(i) => compare_float::decode(d, i),
         "mma" => mma::decode(d, i),
         "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(d, i),

@@ -1,15 +1,11 @@
-//! `mov` in all its forms, `cvta`, `isspacep`.
+//! `mov` in all its forms.
 
-use crate::code::{
-    Class, DecodeError, Decoder, Inst, Kind, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, Slot, Windowed,
-    class_of,
-};
-use crate::machine::lanes::{both, lane_op};
-use crate::machine::ops::memory::space_of;
-use crate::machine::ops::{Modifiers, predicate, special};
+use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot, class_of};
+use crate::machine::lanes::both;
+use crate::machine::ops::{Modifiers, convert, predicate, special, wide};
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
-use crate::ptx::ast::{Instruction, Operand, Space, Type};
+use crate::ptx::ast::{Instruction, Operand, Type};
 
 /// A copy keeps the definedness of every byte.
 #[inline(always)]
@@ -114,142 +110,212 @@ pub fn write_any(cpu: &mut Cpu<'_>, dst: Slot, mask: u32, value: &[u64; 32], und
     }
 }
 
-// ---- Address spaces --------------------------------------------------------------------
+// ---- Decoding --------------------------------------------------------------------------
 
-/// `isspacep`: does a generic address lie in the space of `aux`?
-#[inline(always)]
-fn in_space(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    let addresses = cpu.addresses(i, i.src[0]);
-    let holds = addresses.iter().enumerate().fold(0u32, |lanes, (l, a)| {
-        let inside = match Windowed::of(*a) {
-            Windowed::Global(_) => i.aux == Space::Global as u32,
-            // That of another block is the cluster's only.
-            Windowed::Shared(at) => match cpu.shared_place(at) {
-                Some((rank, _)) if rank == cpu.block.rank => {
-                    i.aux == Space::Shared as u32 || i.aux == Space::Cluster as u32
-                }
-                place => place.is_some() && i.aux == Space::Cluster as u32,
-            },
-            Windowed::Local(_) => i.aux == Space::Local as u32,
-            Windowed::Param(_) => i.aux == Space::Param as u32,
-        };
-        lanes | u32::from(inside) << l
-    });
-    let mask = cpu.mask;
-    let undefined = cpu.warp.registers.undefined(i.src[0]);
-    cpu.warp.registers.set_pred(i.dst[0], mask, holds, undefined);
-    Flow::Next
-}
-
-/// The window that a space's generic addresses lie in; 0 for global and constant.
-fn window(space: Space) -> u64 {
-    match space {
-        Space::Shared | Space::Cluster => SHARED_WINDOW,
-        Space::Local => LOCAL_WINDOW,
-        Space::Param => PARAM_WINDOW,
-        Space::Generic | Space::Global | Space::Const => 0,
-    }
-}
-
-/// Decodes this family.
+/// Decodes `mov`.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    use Type::*;
     let mut m = Modifiers::of(i);
-    match (i.opcode.as_str(), i.operands.as_slice()) {
-        ("mov", [dst, src]) => decode_mov(d, i, dst, src),
-        ("isspacep", [dst, src]) => {
-            let Some(space) = m.advance().and_then(space_of).filter(|_| m.done()) else {
-                return Err(d.unknown(i));
-            };
-            let (dst, src) = (d.dest(dst, Type::Pred)?, d.source(src, Type::U64)?);
-            d.emit(both!(in_space), Kind::Integer, &[dst], &[src]).aux = space as u32;
+    let [dst, src] = i.operands.as_slice() else { return Err(d.unknown(i)) };
+    let elements = m.take_if(|w| match w {
+        "v2" => Some(2),
+        "v4" => Some(4),
+        _ => None,
+    });
+    let ty = m.ty().filter(|_| m.done());
+    let Some(ty) = ty.filter(|ty| {
+        matches!(ty, Pred | B16 | B32 | B64 | B128 | U16 | U32 | U64 | S16 | S32 | S64 | F32 | F64)
+    }) else {
+        return Err(d.unknown(i));
+    };
+    let is_bits = matches!(ty, B16 | B32 | B64 | B128);
+    match (elements, dst, src) {
+        (None, Operand::Sink, _) => Err(d.unknown(i)),
+        (Some(n), ..) => vector(d, i, n, dst, src, ty),
+        (None, dst, Operand::Vector(parts)) if is_bits => decode_pack(d, i, dst, parts, ty),
+        (None, Operand::Vector(parts), src) if is_bits => decode_unpack(d, i, parts, src, ty),
+        _ if ty == B128 => {
+            let (to, from) = (halves(d, i, dst)?, wide_value(d, i, src)?);
+            copy_all(d, &to, &from);
             Ok(())
         }
-        ("cvta", [dst, src]) => {
-            let to = m.take("to");
-            let Some(space) = m.advance().and_then(space_of) else { return Err(d.unknown(i)) };
-            if !m.take("u64") || !m.done() {
-                return Err(d.unknown(i));
-            }
-            let (dst, src) = (d.dest(dst, Type::U64)?, d.source(src, Type::U64)?);
-            match window(space) {
-                0 => emit_copy(d, dst, src),
-                w => {
-                    let w = d.constant64(w);
-                    let op = match to {
-                        true => lane_op!(|a: u64, w: u64| -> u64 { a.wrapping_sub(w) }),
-                        false => lane_op!(|a: u64, w: u64| -> u64 { a.wrapping_add(w) }),
-                    };
-                    d.emit(op, Kind::Integer, &[dst], &[src, w]);
-                }
-            }
+        _ => {
+            let src = value(d, i, src, ty)?;
+            check_width(d, dst, ty)?;
+            let dst = d.dest(dst, ty)?;
+            emit_copy(d, dst, src);
             Ok(())
         }
-        _ => Err(d.unknown(i)),
     }
 }
 
-fn decode_mov(d: &mut Decoder<'_>, i: &Instruction, dst: &Operand, src: &Operand) -> Result<(), DecodeError> {
-    let mut m = Modifiers::of(i);
-    let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
-    if let Operand::Name { name, .. } = src
-        && let Some(register) = special::named(name)
-    {
-        let dst = d.dest(dst, ty)?;
-        special::emit(d, dst, register);
+/// A register must have the width that the instruction gives it.
+fn check_width(d: &Decoder<'_>, operand: &Operand, ty: Type) -> Result<(), DecodeError> {
+    match d.register_type(operand) {
+        Some(register) if register.bytes() != ty.bytes() => {
+            Err(d.error(format!("a register of type {register:?} where {ty:?} is moved")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A source: a register, a literal, an address or a special register.
+fn value(d: &mut Decoder<'_>, i: &Instruction, operand: &Operand, ty: Type) -> Result<Slot, DecodeError> {
+    let special = match operand {
+        Operand::Name { name, .. } => special::named(name),
+        _ => None,
+    };
+    let Some((number, register)) = special else {
+        check_width(d, operand, ty)?;
+        // An address is a number.
+        let is_address = matches!(operand, Operand::Name { .. }) && d.register_type(operand).is_none();
+        let is_number = !matches!(ty, Type::F32 | Type::F64 | Type::Pred);
+        if is_address && !is_number || !wide::takes_literal(ty, operand) {
+            return Err(d.unknown(i));
+        }
+        return d.source(operand, ty);
+    };
+    let is_same = register.bytes() == ty.bytes() && !matches!(ty, Type::F32 | Type::F64);
+    let is_short = register.bytes() > ty.bytes() && ty != Type::Pred && special::has_short_form(number);
+    if !is_same && !is_short {
+        return Err(d.unknown(i));
+    }
+    let whole = d.temporary(class_of(register));
+    special::emit(d, whole, number);
+    if is_same {
+        return Ok(whole);
+    }
+    let cut = d.temporary(class_of(ty));
+    convert::emit_cut(d, cut, whole, ty);
+    Ok(cut)
+}
+
+/// The two rows of a 128-bit register.
+fn halves(d: &Decoder<'_>, i: &Instruction, operand: &Operand) -> Result<Vec<Slot>, DecodeError> {
+    let is_wide = d.register_type(operand) == Some(Type::B128);
+    d.rows(operand).filter(|rows| is_wide && rows.len() == 2).ok_or_else(|| d.unknown(i))
+}
+
+/// A 128-bit value: a register, or an integer, whose sign does not go beyond its 64 bits.
+fn wide_value(d: &mut Decoder<'_>, i: &Instruction, operand: &Operand) -> Result<Vec<Slot>, DecodeError> {
+    match operand {
+        Operand::Integer(low) => Ok(vec![d.constant64(*low as u64), d.constant64(0)]),
+        register => halves(d, i, register),
+    }
+}
+
+/// Copies through temporaries: the same register may be on both sides.
+fn copy_all(d: &mut Decoder<'_>, to: &[Slot], from: &[Slot]) {
+    let kept: Vec<Slot> = from.iter().map(|slot| d.temporary(slot.class())).collect();
+    for (kept, from) in kept.iter().zip(from) {
+        emit_copy(d, *kept, *from);
+    }
+    for (to, kept) in to.iter().zip(&kept) {
+        emit_copy(d, *to, *kept);
+    }
+}
+
+/// `mov.v2`, `mov.v4`: element by element. ptxas has it, the manual does not say so.
+fn vector(
+    d: &mut Decoder<'_>,
+    i: &Instruction,
+    n: usize,
+    dst: &Operand,
+    src: &Operand,
+    ty: Type,
+) -> Result<(), DecodeError> {
+    let parts = |operand: &Operand| match operand {
+        Operand::Vector(parts) => parts.clone(),
+        // Special registers are vectors of four.
+        Operand::Name { name, .. } if d.rows(operand).map_or(4, |rows| rows.len()) == n => {
+            let part = |part| Operand::Name { name: format!("{name}.{part}"), offset: 0 };
+            ["x", "y", "z", "w"][..n].iter().map(part).collect()
+        }
+        _ => Vec::new(),
+    };
+    let (to, from) = (parts(dst), parts(src));
+    if to.len() != n || from.len() != n || ty == Type::B128 || ty == Type::Pred {
+        return Err(d.unknown(i));
+    }
+    let from = from.iter().map(|part| value(d, i, part, ty)).collect::<Result<Vec<_>, _>>()?;
+    let to = to.iter().map(|part| {
+        check_width(d, part, ty)?;
+        d.dest(part, ty)
+    });
+    let to = to.collect::<Result<Vec<_>, _>>()?;
+    copy_all(d, &to, &from);
+    Ok(())
+}
+
+/// The type of the parts of a packed value: two or four of 8 to 64 bits.
+fn part_type(d: &Decoder<'_>, i: &Instruction, ty: Type, parts: usize) -> Result<Type, DecodeError> {
+    let part = match (parts, ty.bytes() / parts.max(1) as u64) {
+        (2 | 4, 1) => Type::B8,
+        (2 | 4, 2) => Type::B16,
+        (2 | 4, 4) => Type::B32,
+        (2, 8) => Type::B64,
+        _ => return Err(d.unknown(i)),
+    };
+    Ok(part)
+}
+
+/// `{a, b}` or `{a, b, c, d}` into one register; 128 bits half by half.
+fn decode_pack(
+    d: &mut Decoder<'_>,
+    i: &Instruction,
+    dst: &Operand,
+    parts: &[Operand],
+    ty: Type,
+) -> Result<(), DecodeError> {
+    let part = part_type(d, i, ty, parts.len())?;
+    let from = parts.iter().map(|p| value(d, i, p, part)).collect::<Result<Vec<_>, _>>()?;
+    let to = match ty {
+        Type::B128 => halves(d, i, dst)?,
+        _ => {
+            check_width(d, dst, ty)?;
+            vec![d.dest(dst, ty)?]
+        }
+    };
+    if part == Type::B64 {
+        copy_all(d, &to, &from);
         return Ok(());
     }
-    let width = |parts: usize| (ty.bytes() as usize / parts) as u32;
-    match (dst, src) {
-        (dst, Operand::Vector(parts)) if ty != Type::B128 => {
-            let part_ty = part_type(width(parts.len())).ok_or_else(|| d.unknown(i))?;
-            let slots = parts.iter().map(|p| d.source(p, part_ty)).collect::<Result<Vec<_>, _>>()?;
-            let dst = d.dest(dst, ty)?;
-            let list = d.list(&[], &slots);
-            let inst = d.emit(both!(pack), Kind::Integer, &[dst], &[]);
-            inst.aux = width(parts.len());
-            inst.list = list;
-        }
-        (Operand::Vector(parts), src) if ty != Type::B128 => {
-            let part_ty = part_type(width(parts.len())).ok_or_else(|| d.unknown(i))?;
-            let src = d.source(src, ty)?;
-            let slots = parts.iter().map(|p| d.dest(p, part_ty)).collect::<Result<Vec<_>, _>>()?;
-            let list = d.list(&slots, &[]);
-            let inst = d.emit(both!(unpack), Kind::Integer, &[], &[src]);
-            inst.aux = width(parts.len());
-            inst.list = list;
-        }
-        // A 128-bit value is two 64-bit rows.
-        (dst, src) if ty == Type::B128 => {
-            let halves = |d: &mut Decoder<'_>, o: &Operand| match o {
-                Operand::Vector(parts) => {
-                    parts.iter().filter_map(|p| d.rows(p)).flatten().collect::<Vec<_>>()
-                }
-                one => d.rows(one).unwrap_or_default(),
-            };
-            let (to, from) = (halves(d, dst), halves(d, src));
-            if to.len() != 2 || from.len() != 2 {
-                return Err(d.unknown(i));
-            }
-            // Through temporaries: the halves may be the same registers.
-            let kept = [d.temporary(Class::R64), d.temporary(Class::R64)];
-            (0..2).for_each(|k| emit_copy(d, kept[k], from[k]));
-            (0..2).for_each(|k| emit_copy(d, to[k], kept[k]));
-        }
-        (dst, src) => {
-            let (dst, src) = (d.dest_class(dst, class_of(ty))?, d.source(src, ty)?);
-            emit_copy(d, dst, src);
-        }
+    for (to, from) in to.iter().zip(from.chunks(from.len() / to.len())) {
+        let list = d.list(&[], from);
+        let inst = d.emit(both!(pack), Kind::Integer, &[*to], &[]);
+        inst.aux = part.bytes() as u32;
+        inst.list = list;
     }
     Ok(())
 }
 
-/// The type of a part of so many bytes.
-fn part_type(bytes: u32) -> Option<Type> {
-    Some(match bytes {
-        1 => Type::B8,
-        2 => Type::B16,
-        4 => Type::B32,
-        8 => Type::B64,
-        _ => return None,
-    })
+/// One register into `{a, b}` or `{a, b, c, d}`, each a register or `_`.
+fn decode_unpack(
+    d: &mut Decoder<'_>,
+    i: &Instruction,
+    parts: &[Operand],
+    src: &Operand,
+    ty: Type,
+) -> Result<(), DecodeError> {
+    let part = part_type(d, i, ty, parts.len())?;
+    let from = match ty {
+        Type::B128 => wide_value(d, i, src)?,
+        _ => vec![value(d, i, src, ty)?],
+    };
+    let to = parts.iter().map(|p| {
+        check_width(d, p, part)?;
+        d.dest(p, part)
+    });
+    let to = to.collect::<Result<Vec<_>, _>>()?;
+    if part == Type::B64 {
+        copy_all(d, &to, &from);
+        return Ok(());
+    }
+    for (from, to) in from.iter().zip(to.chunks(to.len() / from.len())) {
+        let list = d.list(to, &[]);
+        let inst = d.emit(both!(unpack), Kind::Integer, &[], &[*from]);
+        inst.aux = part.bytes() as u32;
+        inst.list = list;
+    }
+    Ok(())
 }
