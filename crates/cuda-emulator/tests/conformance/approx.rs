@@ -338,22 +338,37 @@ fn div_approx() {
     check("div.approx.f32 %d, %a, %b;", large.map(|b| (INF, b)), |(_, _): (f32, f32)| NAN);
 }
 
+/// Operands, and divisors around those at which a reciprocal stops being normal.
+fn dividends_divisors() -> Vec<(f32, f32)> {
+    let limit = 2f32.powi(126);
+    let divisors = [limit.next_down(), limit, limit.next_up(), -limit, -limit.next_up()];
+    let dividends: Vec<f32> = all().into_iter().step_by(5).collect();
+    let around = dividends.iter().flat_map(|a| divisors.map(|b| (*a, b)));
+    around.chain(two()).collect()
+}
+
 fn quotient(name: &str, define: impl Fn(&BigRational, &BigRational) -> Allowed) {
     for ftz in ["", ".ftz"] {
-        verify(&format!("{name}{ftz}.f32 %d, %a, %b;"), two(), |(a, b): (f32, f32), got: f32| {
-            let flush = |code| if ftz.is_empty() { code } else { exact::flush(code, F32) };
-            let (a, b) = (flush(a.bits()), flush(b.bits()));
-            let allowed = match (decode(a, F32), decode(b, F32)) {
-                (Number::Infinity(_), Number::Finite(b)) if name == "div.approx" && b.abs() > power(126) => {
-                    Code(NAN.into())
-                }
-                (Number::Finite(a), Number::Finite(b)) => define(&a, &b),
-                // IEEE 754's.
-                _ => Code(exact::div(a, b, F32, exact::Rounding::NearestEven, NAN.into())),
-            };
-            let zero = matches!(&allowed, Near(x, _) if !ftz.is_empty() && x.abs() <= power(-126));
-            got.bits() == flush(got.bits()) && (allows(&allowed, got.bits(), F32) || zero && got == 0.0)
-        });
+        verify(
+            &format!("{name}{ftz}.f32 %d, %a, %b;"),
+            dividends_divisors(),
+            |(a, b): (f32, f32), got: f32| {
+                let flush = |code| if ftz.is_empty() { code } else { exact::flush(code, F32) };
+                let (a, b) = (flush(a.bits()), flush(b.bits()));
+                let allowed = match (decode(a, F32), decode(b, F32)) {
+                    (Number::Infinity(_), Number::Finite(b))
+                        if name == "div.approx" && b.abs() > power(126) =>
+                    {
+                        Code(NAN.into())
+                    }
+                    (Number::Finite(a), Number::Finite(b)) => define(&a, &b),
+                    // IEEE 754's.
+                    _ => Code(exact::div(a, b, F32, exact::Rounding::NearestEven, NAN.into())),
+                };
+                let zero = matches!(&allowed, Near(x, _) if !ftz.is_empty() && x.abs() <= power(-126));
+                got.bits() == flush(got.bits()) && (allows(&allowed, got.bits(), F32) || zero && got == 0.0)
+            },
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use super::exact::{self, BF16, F16, Format, Number, Rounding, decode};
 use super::instruction::{Bits, check};
 use super::values::{Values, one, random_bits, three, two};
 use half::{bf16, f16};
+use num_rational::BigRational;
 
 const NAN: u64 = 0x7fff;
 const NEAREST: Rounding = Rounding::NearestEven;
@@ -128,37 +129,38 @@ fn fma() {
     }
 }
 
-/// Sums near the middle of two numbers, moved off it, or not, by the last bit of
-/// a product: rounding twice shows here.
+/// Products halfway between two numbers, and next to nothing added to them,
+/// which decides: rounding twice shows here.
 #[test]
 fn fma_rounds_once() {
-    fn near_middles<H: Half>() -> Vec<(H, H, H)> {
+    fn middles<H: Half>() -> Vec<(H, H, H)> {
         let f = H::FORMAT;
-        let half_spacing = |c: u64| exact::power(-1) * spacing(c, f);
+        let finer = Format { mantissa: f.mantissa + 1, ..f };
+        let is_middle = |product: &BigRational| {
+            let fits = |f| {
+                exact::value(&decode(exact::round(product, false, f, NEAREST), f)).as_ref() == Some(product)
+            };
+            fits(finer) && !fits(f)
+        };
+        let one = ((1 << (f.exponent - 1)) - 1) << f.mantissa;
+        let factors = [3, 5, 7]
+            .map(|n| H::from_bits(exact::round(&BigRational::new(n.into(), 4.into()), false, f, NEAREST)));
         let mut inputs = Vec::new();
-        for n in random_bits(9).take(3000) {
-            let c = H::random(n).bits() & !f.sign();
-            if c >= f.infinity() {
-                continue;
+        for a in (one..one + (1 << f.mantissa)).map(H::from_bits) {
+            for b in factors {
+                if is_middle(&(exact::exactly(a, f) * exact::exactly(b, f))) {
+                    let tiny = [0, 1, 2, 3, f.sign(), f.sign() | 1, f.sign() | 2, f.sign() | 3];
+                    inputs.extend(tiny.map(|c| (a, b, H::from_bits(c))));
+                }
             }
-            // A product of about half of c's spacing: powers of two, and next to them.
-            let middle = exact::round(&half_spacing(c), false, f, NEAREST);
-            let (shift, off) = ((n >> 8 & 7) << f.mantissa, n >> 16 & 1);
-            let a = (((1 << (f.exponent - 1)) - 1) << f.mantissa) + shift + off;
-            let b = middle.saturating_sub(shift) + (n >> 17 & 1);
-            let sign = if n >> 18 & 1 == 1 { f.sign() } else { 0 };
-            inputs.push((H::from_bits(a), H::from_bits(b | sign), H::from_bits(c)));
         }
+        assert!(inputs.len() > 500, "{}", inputs.len());
         inputs
     }
-    fn spacing(c: u64, f: Format) -> num_rational::BigRational {
-        let value = |code| exact::value(&decode(code, f)).expect("finite");
-        value(c + 1 - u64::from(c + 1 == f.infinity())) - value(c - u64::from(c + 1 == f.infinity()))
-    }
-    check("fma.rn.f16 %d, %a, %b, %c;", near_middles(), |(a, b, c): (f16, f16, f16)| {
+    check("fma.rn.f16 %d, %a, %b, %c;", middles(), |(a, b, c): (f16, f16, f16)| {
         f16::from_bits(exact::fma(a.bits(), b.bits(), c.bits(), F16, NEAREST, NAN) as u16)
     });
-    check("fma.rn.bf16 %d, %a, %b, %c;", near_middles(), |(a, b, c): (bf16, bf16, bf16)| {
+    check("fma.rn.bf16 %d, %a, %b, %c;", middles(), |(a, b, c): (bf16, bf16, bf16)| {
         bf16::from_bits(exact::fma(a.bits(), b.bits(), c.bits(), BF16, NEAREST, NAN) as u16)
     });
 }

@@ -15,11 +15,12 @@ const EQUAL: i64 = 2;
 const GREATER: i64 = 4;
 const UNORDERED: i64 = 8;
 /// Also in `imm`: subnormal operands are zero.
-const FTZ: i64 = 1 << 8;
+pub const FTZ: i64 = 1 << 8;
 /// Where in `imm` the word begins that `set` gives where the comparison holds.
 const WORD: u32 = 32;
 
-fn comparison(word: &str) -> Option<i64> {
+/// A comparison by its word.
+pub fn comparison(word: &str) -> Option<i64> {
     Some(match word {
         "eq" => EQUAL,
         "ne" => LESS | GREATER,
@@ -152,7 +153,8 @@ macro_rules! for_each {
     };
 }
 
-/// The most common comparisons, `setp` of f32 and f64: of the sets of relations all but the empty and the full one.
+/// The most common comparisons, `setp` of f32 and f64 without `.ftz`: of the sets of relations all but the empty
+/// and the full one.
 fn common(ty: Type, comparison: i64) -> Option<Op> {
     Some(match ty {
         Type::F32 => for_each!(f32, comparison, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
@@ -224,34 +226,51 @@ impl Form {
     }
 }
 
+/// `dst` = whether a comparison, or'ed with `FTZ` or not, of two floats of type `ty` holds, and whether not or, of
+/// pairs, whether that of their upper halves does; combined with a predicate if there is one. `None` for other types.
+pub fn emit(
+    d: &mut Decoder<'_>,
+    comparison: i64,
+    ty: Type,
+    dst: [Slot; 2],
+    src: [Slot; 2],
+    with: Option<(u32, Slot)>,
+) -> Option<()> {
+    let (family, kind) = family(ty)?;
+    let op = common(ty, comparison).unwrap_or(family.setp);
+    let (combination, c) = with.unwrap_or((0, Slot::NONE));
+    let inst = d.emit(op, kind, &dst, &[src[0], src[1], c]);
+    (inst.aux, inst.imm) = (combination, comparison);
+    Some(())
+}
+
 /// Decodes this family.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let Some((ty, words)) = i.modifiers.split_last() else { return Err(d.unknown(i)) };
     let (Some(ty), Some(form)) = (type_of(ty), Form::of(words)) else { return Err(d.unknown(i)) };
-    let Some((family, kind)) = family(ty) else { return Err(d.unknown(i)) };
     let has_ftz = matches!(ty, Type::F32 | Type::F16 | Type::F16x2) && form.result != Some(Type::Bf16);
     if form.ftz != 0 && !has_ftz {
         return Err(d.unknown(i));
     }
-    let setp = common(ty, form.comparison).filter(|_| form.ftz == 0).unwrap_or(family.setp);
+    let comparison = form.comparison | form.ftz;
     d.expect_operands(i, if form.combination == 0 { 3 } else { 4 })?;
-    let (op, dst, true_word) = match (i.opcode.as_str(), form.result, &i.operands[0]) {
+    let src = [float::source(d, &i.operands[1], ty)?, float::source(d, &i.operands[2], ty)?];
+    let c = i.operands.get(3).map_or(Ok(Slot::NONE), |c| d.source(c, Type::Pred))?;
+    let predicates = match (i.opcode.as_str(), form.result, &i.operands[0]) {
         ("set", Some(result), dst) => {
-            let word = word(result, ty).ok_or_else(|| d.unknown(i))?;
-            (family.set, [d.dest(dst, result)?, Slot::NONE], word)
+            let (Some(word), Some((family, kind))) = (word(result, ty), family(ty)) else {
+                return Err(d.unknown(i));
+            };
+            let dst = d.dest(dst, result)?;
+            let inst = d.emit(family.set, kind, &[dst], &[src[0], src[1], c]);
+            (inst.aux, inst.imm) = (form.combination, comparison | i64::from(word) << WORD);
+            return Ok(());
         }
         ("setp", None, Operand::Pair(p, q)) if !matches!(ty, Type::F16 | Type::Bf16) => {
-            (setp, [d.dest(p, Type::Pred)?, d.dest(q, Type::Pred)?], 0)
+            [d.dest(p, Type::Pred)?, d.dest(q, Type::Pred)?]
         }
-        ("setp", None, p @ (Operand::Name { .. } | Operand::Sink)) => {
-            (setp, [d.dest(p, Type::Pred)?, Slot::NONE], 0)
-        }
+        ("setp", None, p @ (Operand::Name { .. } | Operand::Sink)) => [d.dest(p, Type::Pred)?, Slot::NONE],
         _ => return Err(d.unknown(i)),
     };
-    let (a, b) = (float::source(d, &i.operands[1], ty)?, float::source(d, &i.operands[2], ty)?);
-    let c = i.operands.get(3).map_or(Ok(Slot::NONE), |c| d.source(c, Type::Pred))?;
-    let inst = d.emit(op, kind, &dst, &[a, b, c]);
-    inst.aux = form.combination;
-    inst.imm = form.comparison | form.ftz | i64::from(true_word) << WORD;
-    Ok(())
+    emit(d, comparison, ty, predicates, src, Some((form.combination, c))).ok_or_else(|| d.unknown(i))
 }

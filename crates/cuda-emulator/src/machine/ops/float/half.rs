@@ -69,6 +69,7 @@ fn family(opcode: &str, ty: Type) -> Option<(Op, usize)> {
 }
 
 /// Is there such a form? f16 has `.ftz`, bf16 has not, but for `ex2`, where it is the other way round.
+/// `.oob` is refused: the manual does not say which code the NaN has that it makes zero of.
 fn exists(opcode: &str, form: &Form) -> bool {
     let f16 = matches!(form.ty, Type::F16 | Type::F16x2);
     let ftz = if f16 { FTZ } else { Flags::NONE };
