@@ -390,7 +390,7 @@ impl Cpu<'_> {
 
     /// The same for global memory: the address itself.
     pub fn global_target(&self, address: u64, size: u32, align: u32, access: Access) -> Result<u64, Verdict> {
-        if address % u64::from(align) != 0 {
+        if !address.is_multiple_of(u64::from(align)) {
             return Err(Verdict::Misaligned { access, space: "global".to_owned(), address, align });
         }
         match self.launch.memory.find(address) {

@@ -23,8 +23,11 @@ fn comparisons<T: Ord>(ty: &str) -> Vec<(&'static str, Holds<T>)> {
     all
 }
 
+/// What a comparison and a predicate make together.
+type Combine = fn(bool, bool) -> bool;
+
 /// How a comparison is combined with a predicate.
-const COMBINATIONS: [(&str, fn(bool, bool) -> bool); 3] =
+const COMBINATIONS: [(&str, Combine); 3] =
     [("and", |x, c| x && c), ("or", |x, c| x || c), ("xor", |x, c| x != c)];
 
 /// Pairs among which many are equal, and a word whose lowest bit is a predicate.
@@ -183,4 +186,10 @@ fn selp_of_immediates() {
             if a > 0 { u64::MAX } else { 1 }
         },
     );
+}
+
+#[test]
+fn set_into_halves() {
+    check("set.lt.f16.s32 %d, %a, %b;", two(), |(a, b): (i32, i32)| if a < b { 0x3c00u16 } else { 0 });
+    check("set.ge.bf16.u16 %d, %a, %b;", two(), |(a, b): (u16, u16)| if a >= b { 0x3f80u16 } else { 0 });
 }

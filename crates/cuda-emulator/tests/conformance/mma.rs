@@ -158,12 +158,10 @@ fn execute(form: &Form, cases: &[Case]) -> Vec<Vec<u32>> {
         .map(|registers| {
             let mut d = vec![0; M * N];
             let run = 32 / form.d_bits();
-            for lane in 0..32 {
-                for i in 0..in_d * run {
-                    let (row, column) = Form::place_in_d(lane, i);
-                    let word = registers[i / run][lane] >> (form.d_bits() * (i % run));
-                    d[row * N + column] = if run == 2 { word & 0xffff } else { word };
-                }
+            for (lane, i) in (0..32).flat_map(|lane| (0..in_d * run).map(move |i| (lane, i))) {
+                let (row, column) = Form::place_in_d(lane, i);
+                let word = registers[i / run][lane] >> (form.d_bits() * (i % run));
+                d[row * N + column] = if run == 2 { word & 0xffff } else { word };
             }
             d
         })
@@ -231,7 +229,7 @@ fn any_bits() {
                 // One in four is near one, so that not every sum has an infinity.
                 (bits >> 32) as u32
                     & (u32::MAX >> (32 - 8 * bytes))
-                    & if bits % 4 > 0 { 0xb4b4_b4b4 } else { u32::MAX }
+                    & if !bits.is_multiple_of(4) { 0xb4b4_b4b4 } else { u32::MAX }
             };
             (0..count).map(|_| code()).collect()
         };

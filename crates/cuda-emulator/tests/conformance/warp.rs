@@ -28,8 +28,11 @@ fn members(mask: u32) -> impl Iterator<Item = usize> {
     (0..LANES).filter(move |lane| mask >> lane & 1 == 1)
 }
 
+/// The mask of a lane's group.
+type Group = fn(usize) -> u32;
+
 /// Ways to split a warp into groups: each lane computes its group's mask in `%r1`.
-const GROUPS: [(&str, fn(usize) -> u32); 4] = [
+const GROUPS: [(&str, Group); 4] = [
     ("mov.u32 %r1, -1;", |_| u32::MAX),
     // Even and odd lanes.
     ("mov.u32 %r1, %laneid;\nand.b32 %r1, %r1, 1;\nshl.b32 %r1, 0x55555555, %r1;", |lane| {

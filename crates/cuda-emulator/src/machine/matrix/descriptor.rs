@@ -175,7 +175,7 @@ mod tests {
             Descriptor { start: 0x400, leading: 0, stride: 1024, base_offset: 0, swizzle: Swizzle::B128 };
         for row in 0..64 {
             for piece in 0..8 {
-                let stored = 0x400 + row / 8 * 1024 + row % 8 * 128 + (piece ^ row % 8) * 16;
+                let stored = 0x400 + row / 8 * 1024 + row % 8 * 128 + (piece ^ (row % 8)) * 16;
                 let step = Descriptor { start: whole.start + piece / 2 * 32, ..whole };
                 assert_eq!(step.piece(Major::K, row, piece % 2), stored);
             }

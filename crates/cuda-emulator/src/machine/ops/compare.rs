@@ -110,8 +110,7 @@ pub fn emit(
 ) -> Option<()> {
     let op = comparison(word, ty)?;
     let (how, c) = with.unwrap_or((0, Slot::NONE));
-    let kind = if ty == Type::F32 { Kind::Float32 } else { Kind::Integer };
-    d.emit(op, kind, &dst, &[src[0], src[1], c]).aux = how;
+    d.emit(op, Kind::Integer, &dst, &[src[0], src[1], c]).aux = how;
     Some(())
 }
 

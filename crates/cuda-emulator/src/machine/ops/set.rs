@@ -1,7 +1,7 @@
-//! Choice and comparison without predicates: `set` and `slct`.
+//! Choice and comparison without predicates: `set` of integers, and `slct`.
 
 use crate::code::{Class, DecodeError, Decoder, Slot};
-use crate::machine::ops::{Modifiers, compare};
+use crate::machine::ops::{Modifiers, compare, compare_float};
 use crate::ptx::ast::{Instruction, Type::*};
 
 /// `set`: all ones or 1.0 where the comparison holds, else zero.
@@ -14,6 +14,8 @@ fn decode_set(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let holds = match to {
         U32 | S32 => u32::MAX,
         F32 => 1f32.to_bits(),
+        F16 => 0x3c00,
+        Bf16 => 0x3f80,
         _ => return Err(d.unknown(i)),
     };
     let (dst, a, b, with) = match (i.operands.as_slice(), combination) {
@@ -45,7 +47,12 @@ fn decode_slct(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> 
     let (word, bound) = if flushes { ("gt", (-f32::MIN_POSITIVE).to_bits()) } else { ("ge", 0) };
     let bound = d.constant32(bound);
     let p = d.temporary(Class::Pred);
-    compare::emit(d, word, selector, [p, Slot::NONE], [c, bound], None).ok_or_else(|| d.unknown(i))?;
+    let compared = match selector {
+        F32 => compare_float::comparison(word)
+            .and_then(|word| compare_float::emit(d, word, F32, [p, Slot::NONE], [c, bound], None)),
+        _ => compare::emit(d, word, selector, [p, Slot::NONE], [c, bound], None),
+    };
+    compared.ok_or_else(|| d.unknown(i))?;
     compare::emit_select(d, dst, [a, b, p]);
     Ok(())
 }

@@ -187,9 +187,9 @@ fn read_factor(
     for (register, slot) in slots.iter().enumerate() {
         let row = u32::row(&cpu.warp.registers, cpu.kernel, *slot);
         let unknown = cpu.warp.registers.undefined(*slot);
-        for lane in 0..32 {
+        for (lane, value) in row.iter().enumerate() {
             let (line, byte) = place(register, lane);
-            to[line * depth + byte..][..4].copy_from_slice(&row[lane].to_le_bytes());
+            to[line * depth + byte..][..4].copy_from_slice(&value.to_le_bytes());
             if unknown >> lane & 1 == 1 {
                 undefined(line);
             }
@@ -238,7 +238,7 @@ pub fn undefined_halves(registers: &Registers, slot: Slot) -> Halves {
 pub fn set_undefined_halves(registers: &mut Registers, slot: Slot, halves: Halves) {
     registers.set_undefined(slot, u32::MAX, 0);
     for lane in (0..32).filter(|l| (halves[0] | halves[1]) != 0 && (halves[0] | halves[1]) >> l & 1 == 1) {
-        let bytes = 3 * (halves[0] >> lane & 1) | 12 * (halves[1] >> lane & 1);
+        let bytes = (3 * (halves[0] >> lane & 1)) | (12 * (halves[1] >> lane & 1));
         registers.set_undefined_bytes(slot, lane, bytes as u8);
     }
 }
@@ -259,14 +259,14 @@ pub fn undefined_result(undefined: &Undefined, d: Accumulator, register: usize, 
 pub fn read_d(cpu: &Cpu<'_>, op: &Operation, slots: &[Slot], to: &mut [u32]) {
     for (register, slot) in slots.iter().enumerate() {
         let row = u32::row(&cpu.warp.registers, cpu.kernel, *slot);
-        for lane in 0..32 {
+        for (lane, value) in row.iter().enumerate() {
             if op.d == Accumulator::F16 {
                 let (m, n) = fragment::of_half_d(register, lane);
-                to[m * op.n + n] = row[lane] & 0xffff;
-                to[m * op.n + n + 1] = row[lane] >> 16;
+                to[m * op.n + n] = value & 0xffff;
+                to[m * op.n + n + 1] = value >> 16;
             } else {
                 let (m, n) = fragment::of_d(register, lane);
-                to[m * op.n + n] = row[lane];
+                to[m * op.n + n] = *value;
             }
         }
     }
@@ -277,8 +277,8 @@ pub fn read_d(cpu: &Cpu<'_>, op: &Operation, slots: &[Slot], to: &mut [u32]) {
 pub fn write_d(registers: &mut Registers, op: &Operation, slots: &[Slot], from: &[u32]) {
     for (register, slot) in slots.iter().enumerate() {
         let row = u32::row_mut(registers, *slot);
-        for lane in 0..32 {
-            row[lane] = if op.d == Accumulator::F16 {
+        for (lane, value) in row.iter_mut().enumerate() {
+            *value = if op.d == Accumulator::F16 {
                 let (m, n) = fragment::of_half_d(register, lane);
                 from[m * op.n + n] | from[m * op.n + n + 1] << 16
             } else {
