@@ -31,6 +31,7 @@ mod rows;
 mod series;
 mod shift;
 mod simd;
+mod tensor_forms;
 mod values;
 mod warp;
 mod whole;
