@@ -45,6 +45,7 @@ mod shift;
 mod simd;
 mod special;
 mod stack;
+mod tensor_forms;
 mod values;
 mod warp;
 mod whole;

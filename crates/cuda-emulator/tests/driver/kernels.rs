@@ -70,7 +70,7 @@ done:
 }
 ";
 
-fn load(ptx: &str) -> Result<sys::CUmodule, CUresult> {
+pub fn load(ptx: &str) -> Result<sys::CUmodule, CUresult> {
     let text = CString::new(ptx).unwrap();
     let mut module = ptr::null_mut();
     // SAFETY: called as the API asks.
@@ -80,7 +80,7 @@ fn load(ptx: &str) -> Result<sys::CUmodule, CUresult> {
     }
 }
 
-fn function(module: sys::CUmodule, name: &str) -> sys::CUfunction {
+pub fn function(module: sys::CUmodule, name: &str) -> sys::CUfunction {
     let name = CString::new(name).unwrap();
     let mut function = ptr::null_mut();
     // SAFETY: called as the API asks.
@@ -89,7 +89,7 @@ fn function(module: sys::CUmodule, name: &str) -> sys::CUfunction {
 }
 
 /// Launches with one-dimensional extents.
-fn launch(
+pub fn launch(
     function: sys::CUfunction,
     grid: u32,
     block: u32,
@@ -114,7 +114,7 @@ fn launch(
     }
 }
 
-fn argument<T>(value: &mut T) -> *mut c_void {
+pub fn argument<T>(value: &mut T) -> *mut c_void {
     (value as *mut T).cast()
 }
 

@@ -2,6 +2,7 @@
 //! cudarc declares, in a context of its own.
 
 mod api;
+mod arithmetic;
 mod capture;
 mod copies;
 mod kernels;

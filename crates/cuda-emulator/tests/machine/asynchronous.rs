@@ -108,8 +108,7 @@ fn an_address_names_its_block() {
         @!%p ret;
         ld.shared.u32 %r8, [box];
         st.global.v4.u32 [%out], {%r5, %r6, %r8, %r0};";
-    let body = body.replace("getctarank.u64 %r6", "getctarank.u64 %r6");
-    let mut device = clustered(&module(".shared .align 4 .b8 box[256];", &body), 2);
+    let mut device = clustered(&module(".shared .align 4 .b8 box[256];", body), 2);
     assert_eq!(outputs(&mut device, 2, 1, &[], 4), [1, 1, 41, 1]);
 }
 

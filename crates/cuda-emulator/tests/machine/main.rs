@@ -2,6 +2,7 @@
 
 mod asynchronous;
 mod device;
+mod matrices;
 mod programs;
 mod tensor_core;
 mod tensor_map;

@@ -307,7 +307,7 @@ struct Case {
 fn case(r: &mut Random, kind: u64, op: Operation) -> Case {
     let mut a: Vec<_> = (0..ROWS * op.k).map(|_| factor(r, kind, op.a)).collect();
     let mut b: Vec<_> = (0..op.n * op.k).map(|_| factor(r, kind, op.b)).collect();
-    if kind % 3 == 0 {
+    if kind.is_multiple_of(3) {
         // Products that cancel: every second one is nearly minus the one before.
         let (exponent, mantissa, unused) = fields(op.a);
         for pair in a.chunks_mut(2) {

@@ -7,6 +7,7 @@ use crate::machine::lanes::both;
 use crate::machine::matrix::eight;
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::memory::{read, shadow_of, undefined_bytes, write};
+use crate::machine::ops::tensor::{self, register};
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
@@ -140,7 +141,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         else {
             return Err(d.unknown(i));
         };
-        let (dst, src) = (d.dest(dst, Type::B32)?, d.source(src, Type::B32)?);
+        let (dst, src) = (register(d, dst)?, register(d, src)?);
         d.emit(both!(transpose), Kind::Warp, &[dst], &[src]);
         return Ok(());
     }
@@ -156,10 +157,11 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let before = count(&mut m);
     let shape = m.take("m8n8");
     let count = before.or_else(|| count(&mut m));
-    let mut aux = if m.take("trans") { TRANSPOSED } else { 0 };
-    if !m.take("shared") && !m.take("shared::cta") {
-        aux |= GENERIC;
-    }
+    // So do the transposition and the space.
+    let transposed = m.take("trans");
+    let generic = !(m.take("shared") || m.take("shared::cta"));
+    let transposed = transposed || m.take("trans");
+    let aux = if transposed { TRANSPOSED } else { 0 } | if generic { GENERIC } else { 0 };
     let (true, Some(count)) = (shape && m.take("b16") && m.done(), count) else {
         return Err(d.unknown(i));
     };
@@ -168,12 +170,14 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         [memory, value @ Operand::Vector(_)] if i.opcode == "stmatrix" => (true, memory, value),
         _ => return Err(d.unknown(i)),
     };
-    let slots = super::tensor::registers(d, value, count)?;
-    let space = if aux & GENERIC != 0 { Space::Generic } else { Space::Shared };
+    let space = if generic { Space::Generic } else { Space::Shared };
     let reference = d.reference(memory, space)?;
-    let (op, list) = match is_store {
-        true => (both!(store), d.list(&[], &slots)),
-        false => (both!(load), d.list(&slots, &[])),
+    let (op, list) = if is_store {
+        let slots = tensor::sources(d, value, count, Type::B32)?;
+        (both!(store), d.list(&[], &slots))
+    } else {
+        let slots = tensor::results(d, value, count)?;
+        (both!(load), d.list(&slots, &[]))
     };
     let inst = d.emit(op, Kind::Shared, &[], &[reference.base]);
     inst.imm = reference.offset;

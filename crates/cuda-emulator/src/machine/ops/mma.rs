@@ -6,8 +6,8 @@ use crate::machine::lanes::both;
 use crate::machine::matrix::fragment::{DEPTH, ROWS};
 use crate::machine::ops::Modifiers;
 use crate::machine::{Cpu, Flow};
-use crate::numeric::tensor_core::{Operation, Unit, multiply_accumulate};
-use crate::ptx::ast::Instruction;
+use crate::numeric::tensor_core::{Accumulator, Operation, Unit, multiply_accumulate};
+use crate::ptx::ast::{Instruction, Type};
 
 const COLUMNS: usize = 8;
 
@@ -52,25 +52,29 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let form = m.take("sync") && m.take("aligned");
     let k = m.take_if(|w| w.strip_prefix("m16n8k").and_then(|k| k.parse::<usize>().ok()));
     let layout = m.take("row") && m.take("col");
-    let saturate = m.take("satfinite");
-    let sum = m.take_if(|w| tensor::accumulator_of(w, saturate));
+    let before = m.take("satfinite");
+    let sum = m.advance().unwrap_or_default();
     let (a, b) = (m.take_if(tensor::format_of), m.take_if(tensor::format_of));
-    let start = m.take_if(|w| tensor::accumulator_of(w, saturate));
+    let start = m.advance().unwrap_or_default();
+    let saturate = before || m.take("satfinite");
+    let same = start == sum;
+    let sum = tensor::accumulator_of(sum, saturate);
     let (true, Some(k), Some(a), Some(b), Some(sum)) = (form && layout && m.done(), k, a, b, sum) else {
         return Err(d.unknown(i));
     };
-    let integer = matches!(sum, crate::numeric::tensor_core::Accumulator::S32 { .. });
+    let integer = matches!(sum, Accumulator::S32 { .. });
     let depth = k * a.bytes();
-    if start != Some(sum) || !tensor::exists(a, b, sum) || !matches!(depth, 16 | 32) || saturate && !integer {
+    if !same || !tensor::exists(a, b, sum) || !matches!(depth, 16 | 32) || saturate && !integer {
         return Err(d.unknown(i));
     }
     d.expect_operands(i, 4)?;
     let op = Operation { a, b, d: sum, unit: Unit::Warp, negate: false, n: COLUMNS, k };
     let accumulators = tensor::accumulator_registers(sum, COLUMNS);
-    let results = tensor::registers(d, &i.operands[0], accumulators)?;
-    let mut operands = tensor::registers(d, &i.operands[1], depth / 8)?;
-    operands.extend(tensor::registers(d, &i.operands[2], depth / 16)?);
-    operands.extend(tensor::registers(d, &i.operands[3], accumulators)?);
+    let results = tensor::results(d, &i.operands[0], accumulators)?;
+    let mut operands = tensor::sources(d, &i.operands[1], depth / 8, Type::B32)?;
+    operands.extend(tensor::sources(d, &i.operands[2], depth / 16, Type::B32)?);
+    let literal = if sum == Accumulator::F32 { Type::F32 } else { Type::B32 };
+    operands.extend(tensor::sources(d, &i.operands[3], accumulators, literal)?);
     let list = d.list(&results, &operands);
     let inst = d.emit(both!(multiply), Kind::Tensor, &[], &[]);
     inst.aux = tensor::pack(&op);

@@ -109,22 +109,47 @@ pub fn accumulator_registers(d: Accumulator, n: usize) -> usize {
     if d == Accumulator::F16 { n / 4 } else { n / 2 }
 }
 
-/// The registers of an operand `{a, b, ...}`, 32 bits each.
-pub fn registers(d: &Decoder<'_>, operand: &Operand, count: usize) -> Result<Vec<Slot>, DecodeError> {
-    let slots: Option<Vec<Slot>> = match operand {
-        Operand::Vector(parts) => parts
-            .iter()
-            .map(|part| match (d.rows(part).as_deref(), d.register_type(part)) {
-                (Some([slot]), Some(ty)) if ty.bytes() == 4 && ty != Type::Pred => Some(*slot),
-                _ => None,
-            })
-            .collect(),
-        vector => d.rows(vector).filter(|rows| rows.len() > 1 && rows[0].class() == Class::R32),
+/// A register of 32 bits.
+pub fn register(d: &Decoder<'_>, operand: &Operand) -> Result<Slot, DecodeError> {
+    match (d.rows(operand).as_deref(), d.register_type(operand)) {
+        (Some([slot]), Some(ty)) if ty.bytes() == 4 && ty != Type::Pred => Ok(*slot),
+        _ => Err(d.error(format!("{operand:?} is no 32-bit register"))),
+    }
+}
+
+/// Results `{a, b, ...}`: registers, or `_`.
+pub fn results(d: &mut Decoder<'_>, operand: &Operand, count: usize) -> Result<Vec<Slot>, DecodeError> {
+    let parts = parts(d, operand, count)?;
+    let result = |part: &Operand| match part {
+        Operand::Sink => Ok(d.temporary(Class::R32)),
+        part => register(d, part),
     };
-    let slots = slots.ok_or_else(|| d.error(format!("{operand:?} is no list of 32-bit registers")))?;
-    match slots.len() == count {
-        true => Ok(slots),
-        false => Err(d.error(format!("{count} registers are needed here, not {}", slots.len()))),
+    parts.iter().map(result).collect()
+}
+
+/// Operands `{a, b, ...}` of 32 bits: registers, or immediates of their type.
+pub fn sources(
+    d: &mut Decoder<'_>,
+    operand: &Operand,
+    count: usize,
+    ty: Type,
+) -> Result<Vec<Slot>, DecodeError> {
+    let parts = parts(d, operand, count)?;
+    let source = |part: &Operand| match part {
+        Operand::Integer(_) if ty != Type::F32 => d.source(part, ty),
+        Operand::Float32(_) if ty == Type::F32 => d.source(part, ty),
+        part => register(d, part),
+    };
+    parts.iter().map(source).collect()
+}
+
+fn parts<'o>(d: &Decoder<'_>, operand: &'o Operand, count: usize) -> Result<&'o [Operand], DecodeError> {
+    match operand {
+        Operand::Vector(parts) if parts.len() == count => Ok(parts),
+        Operand::Vector(parts) => {
+            Err(d.error(format!("{count} registers are needed here, not {}", parts.len())))
+        }
+        other => Err(d.error(format!("{other:?} is no list of registers"))),
     }
 }
 
@@ -257,16 +282,28 @@ pub fn undefined_result(undefined: &Undefined, d: Accumulator, register: usize, 
 /// Accumulators as 16 rows of `n` elements.
 #[inline(always)]
 pub fn read_d(cpu: &Cpu<'_>, op: &Operation, slots: &[Slot], to: &mut [u32]) {
-    for (register, slot) in slots.iter().enumerate() {
-        let row = u32::row(&cpu.warp.registers, cpu.kernel, *slot);
-        for (lane, value) in row.iter().enumerate() {
+    let row = |register: usize| u32::row(&cpu.warp.registers, cpu.kernel, slots[register]);
+    for eight in 0..op.n / 8 {
+        for half in 0..2 {
+            // Eight rows of eight elements: four lanes a row, two elements a lane.
+            let at = |m: usize| (m + 8 * half) * op.n + 8 * eight;
             if op.d == Accumulator::F16 {
-                let (m, n) = fragment::of_half_d(register, lane);
-                to[m * op.n + n] = value & 0xffff;
-                to[m * op.n + n + 1] = value >> 16;
+                let pairs = row(2 * eight + half);
+                for (m, pairs) in pairs.as_chunks::<4>().0.iter().enumerate() {
+                    let to = &mut to[at(m)..][..8];
+                    for c in 0..4 {
+                        (to[2 * c], to[2 * c + 1]) = (pairs[c] & 0xffff, pairs[c] >> 16);
+                    }
+                }
             } else {
-                let (m, n) = fragment::of_d(register, lane);
-                to[m * op.n + n] = *value;
+                let (even, odd) = (row(4 * eight + 2 * half), row(4 * eight + 2 * half + 1));
+                for (m, (even, odd)) in even.as_chunks::<4>().0.iter().zip(odd.as_chunks::<4>().0).enumerate()
+                {
+                    let to = &mut to[at(m)..][..8];
+                    for c in 0..4 {
+                        (to[2 * c], to[2 * c + 1]) = (even[c], odd[c]);
+                    }
+                }
             }
         }
     }
@@ -277,14 +314,19 @@ pub fn read_d(cpu: &Cpu<'_>, op: &Operation, slots: &[Slot], to: &mut [u32]) {
 pub fn write_d(registers: &mut Registers, op: &Operation, slots: &[Slot], from: &[u32]) {
     for (register, slot) in slots.iter().enumerate() {
         let row = u32::row_mut(registers, *slot);
-        for (lane, value) in row.iter_mut().enumerate() {
-            *value = if op.d == Accumulator::F16 {
-                let (m, n) = fragment::of_half_d(register, lane);
-                from[m * op.n + n] | from[m * op.n + n + 1] << 16
-            } else {
-                let (m, n) = fragment::of_d(register, lane);
-                from[m * op.n + n]
-            };
+        // As above, a register at a time: its eight, its half, and which of a pair.
+        let (eight, half, which) = match op.d {
+            Accumulator::F16 => (register / 2, register % 2, 0),
+            _ => (register / 4, register / 2 % 2, register % 2),
+        };
+        for (m, lanes) in row.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let from = &from[(m + 8 * half) * op.n + 8 * eight..][..8];
+            for c in 0..4 {
+                lanes[c] = match op.d {
+                    Accumulator::F16 => from[2 * c] | from[2 * c + 1] << 16,
+                    _ => from[2 * c + which],
+                };
+            }
         }
     }
 }

@@ -112,9 +112,11 @@ fn part_of_b(i: &Inst, multiply: &Multiply) -> Part {
 fn hold(cpu: &mut Cpu<'_>, i: &Inst) {
     for slot in cpu.results(i) {
         let registers = &mut cpu.warp.registers;
-        let before = tensor::undefined_halves(registers, *slot);
-        cpu.warp.wgmma.hold(registers.row_of(*slot), before);
-        registers.set_undefined(*slot, u32::MAX, u32::MAX);
+        cpu.warp.wgmma.hold(registers.row_of(*slot), || {
+            let before = tensor::undefined_halves(registers, *slot);
+            registers.set_undefined(*slot, u32::MAX, u32::MAX);
+            before
+        });
     }
 }
 
@@ -252,9 +254,13 @@ fn decode_multiply(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -
         _ => return Err(d.unknown(i)),
     };
     let op = Operation { a, b, d: sum, unit: Unit::Warpgroup, negate, n, k };
-    let slots = tensor::registers(d, accumulators, tensor::accumulator_registers(sum, n))?;
+    // D is operand and result.
+    if matches!(accumulators, Operand::Vector(parts) if parts.contains(&Operand::Sink)) {
+        return Err(d.unknown(i));
+    }
+    let slots = tensor::results(d, accumulators, tensor::accumulator_registers(sum, n))?;
     let (mut operands, a_slot) = match in_registers {
-        true => (tensor::registers(d, first, A_REGISTERS)?, Slot::NONE),
+        true => (tensor::sources(d, first, A_REGISTERS, Type::B32)?, Slot::NONE),
         false => (Vec::new(), d.source(first, Type::B64)?),
     };
     operands.extend(&slots);

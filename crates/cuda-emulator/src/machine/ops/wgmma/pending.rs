@@ -51,14 +51,15 @@ impl Pending {
         self.operations.push_back(Multiply { group: self.committed, ..multiply });
     }
 
-    /// An operation that is being issued will write a row, which is undefined as said.
-    pub fn hold(&mut self, row: usize, undefined: Halves) {
+    /// An operation that is being issued will write a row. If it is the first one in
+    /// flight that does, `undefined` says how undefined the row is.
+    pub fn hold(&mut self, row: usize, undefined: impl FnOnce() -> Halves) {
         if self.held.len() <= row {
             self.held.resize(row + 1, Held::default());
         }
         let held = &mut self.held[row];
         if held.operations == 0 {
-            held.undefined = undefined;
+            held.undefined = undefined();
         }
         held.operations += 1;
     }

@@ -51,19 +51,24 @@ impl Cpu<'_> {
             return Err(self.fault(verdict, u32::MAX));
         }
         let len = self.cluster.shared[self.block.rank as usize].len() as u32;
+        let inside = |address: u32| address >= SHARED_START && address - SHARED_START + PIECE <= len;
+        let (mut lowest, mut highest) = (u32::MAX, 0);
+        part.for_each_piece(|_, _, address| {
+            lowest = lowest.min(address);
+            highest = highest.max(address);
+        });
+        if inside(lowest) && inside(highest) {
+            return Ok(());
+        }
         let mut outside = None;
         part.for_each_piece(|_, _, address| {
-            let inside = address >= SHARED_START && address - SHARED_START + PIECE <= len;
-            if !inside {
-                outside.get_or_insert(address);
+            if outside.is_none() && !inside(address) {
+                outside = Some(address);
             }
         });
-        match outside {
-            None => Ok(()),
-            Some(address) => match self.span(Space::Shared, 0, address.into(), PIECE, Access::Read) {
-                Ok(_) => Ok(()),
-                Err(verdict) => Err(self.fault(verdict, u32::MAX)),
-            },
+        match self.span(Space::Shared, 0, outside.unwrap_or(lowest).into(), PIECE, Access::Read) {
+            Ok(_) => Ok(()),
+            Err(verdict) => Err(self.fault(verdict, u32::MAX)),
         }
     }
 
@@ -72,28 +77,34 @@ impl Cpu<'_> {
     #[inline(always)]
     pub fn read_part(&mut self, part: &Part, to: &mut [u8], mut undefined: impl FnMut(usize)) {
         let (data, shadow) = self.cluster.shared[self.block.rank as usize].start();
-        part.for_each_piece(|n, m, address| {
+        let read = |address: u32| {
             let offset = (address - SHARED_START) as usize;
             // SAFETY: the piece is in bounds, and 16-byte aligned as memory and address are.
-            let (piece, defined) =
-                unsafe { (data.add(offset).cast::<u128>().read(), shadow.add(offset).cast::<u128>().read()) };
-            let bytes = piece.to_le_bytes();
-            match part.major {
-                Major::K => {
-                    to[n * DEPTH + m * bytes.len()..][..bytes.len()].copy_from_slice(&bytes);
+            unsafe { (data.add(offset).cast::<u128>().read(), shadow.add(offset).cast::<u128>().read()) }
+        };
+        match part.major {
+            Major::K => part.for_each_piece(
+                #[inline(always)]
+                |line, piece, address| {
+                    let (bytes, defined) = read(address);
+                    to[line * DEPTH + piece * 16..][..16].copy_from_slice(&bytes.to_le_bytes());
                     if defined != u128::MAX {
-                        undefined(n);
+                        undefined(line);
                     }
-                }
-                Major::Mn => {
-                    for (line, element) in (8 * m..).zip(bytes.as_chunks::<2>().0) {
-                        to[line * DEPTH + 2 * n..][..2].copy_from_slice(element);
+                },
+            ),
+            Major::Mn => part.for_each_piece(
+                #[inline(always)]
+                |k, piece, address| {
+                    let (bytes, defined) = read(address);
+                    for (line, element) in (8 * piece..).zip(bytes.to_le_bytes().as_chunks::<2>().0) {
+                        to[line * DEPTH + 2 * k..][..2].copy_from_slice(element);
                         if defined >> (line % 8 * 16) & 0xffff != 0xffff {
                             undefined(line);
                         }
                     }
-                }
-            }
-        });
+                },
+            ),
+        }
     }
 }
