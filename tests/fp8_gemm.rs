@@ -234,6 +234,8 @@ fn every_edge_of_a_tile() {
     for n in (1..=9).chain(60..=68).chain(127..=130) {
         Problem::numbered(18, n, 40).check::<bf16>(&Places::DENSE);
         Problem::numbered(3, n, 130).check::<f32>(&Places::DENSE);
+        Problem::numbered(66, n, 20).check::<f32>(&Places::DENSE);
+        Problem::numbered(66, n, 20).check::<bf16>(&Places::DENSE);
     }
 }
 
@@ -489,13 +491,18 @@ fn on_every_gpu_since_ampere() {
 /// See `mutants::Equivalent`.
 const EQUIVALENT: &[mutants::Equivalent] = &[
     mutants::Equivalent {
+        source: ("gemm_simple.cuh", "__syncthreads();"),
+        change: ("bar.sync 0;", "bar.sync 1;"),
+        because: "one barrier is as good as another",
+    },
+    mutants::Equivalent {
         source: ("gemm_simple.cuh", "i < kRows * kStepK / kChunk"),
         change: (", -129;", ""),
         because: "a step has no more chunks than the block has threads: there is no second round",
     },
     mutants::Equivalent {
         source: ("gemm_simple.cuh", "i < kRows * kStepK / kChunk"),
-        change: ("add.s32", ", 128;"),
+        change: ("add.s32", ", 12"),
         because: "a step has no more chunks than the block has threads: there is no second round",
     },
     mutants::Equivalent {
@@ -512,6 +519,41 @@ const EQUIVALENT: &[mutants::Equivalent] = &[
         source: ("gemm_simple.cuh", "< count ? p[2 * i"),
         change: ("mov.u32", ", 1;"),
         because: "behind the last k the other operand is zero still",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "min(k - chunk_k, kChunk)"),
+        change: (", 16;", ", 17;"),
+        because: "one code at a time gives what sixteen at once give",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "chunk_k < k;"),
+        change: ("setp.gt.u32", "setp.ge.u32"),
+        because: "a chunk behind the last k has no codes",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", ""),
+        change: (", 127;", ", 128;"),
+        because: "the block has no thread 128",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "thread_column ="),
+        change: (", 60;", ", 61;"),
+        because: "four times a number has no lowest bit",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "thread_row ="),
+        change: ("setp.ge.u32", "setp.gt.u32"),
+        because: "the row behind the last one has a scale, if only one of padding, and is not stored",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "for (uint32_t step_k = block_k;"),
+        change: ("mov.f32", ""),
+        because: "the way around the loop, to which these go, is never taken",
+    },
+    mutants::Equivalent {
+        source: ("gemm_simple.cuh", "block_end = min(block_k"),
+        change: ("add.s32 %r132,", ", 129;"),
+        because: "it decides whether the loop is entered, and it always is",
     },
     mutants::Equivalent {
         source: ("gemm_simple.cuh", "for (uint32_t step_k = block_k;"),

@@ -194,6 +194,20 @@ fn every_element_counts() {
     }
 }
 
+/// Several pieces in both directions, whole ones and partial ones, each of a size of its own.
+#[test]
+fn every_piece_has_its_scale() {
+    for (rows, columns) in [(260, 128), (130, 256), (256, 260), (384, 300), (5, 384)] {
+        let size = |i: usize| (i / columns / 128 * 3 + i % columns / 128 + 1) as f32;
+        let x: Vec<f32> = (0..rows * columns).map(|i| size(i) * ((i % 31) as f32 - 15.0)).collect();
+        let halves: Vec<bf16> = x.iter().copied().map(bf16::from_f32).collect();
+        check::<Block128, f32>(&x, rows, columns, ScaleFormat::F32, DENSE);
+        check::<Block128, bf16>(&halves, rows, columns, ScaleFormat::F32, DENSE);
+        check::<Vec128, f32>(&x, rows, columns, ScaleFormat::F32, DENSE);
+        check::<Vec128, bf16>(&halves, rows, columns, ScaleFormat::F32, DENSE);
+    }
+}
+
 /// Every bf16 there is, with the infinities and NaNs among finite neighbours.
 #[test]
 fn all_bf16() {
@@ -350,9 +364,24 @@ fn on_every_gpu_since_ampere() {
 /// See `mutants::Equivalent`.
 const EQUIVALENT: &[mutants::Equivalent] = &[
     mutants::Equivalent {
+        source: ("quantize_weight.cuh", "end_row = min"),
+        change: ("mov.u32", ", 1;"),
+        because: "no scale is below 2^-126",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "lane * 4;"),
+        change: (", 124;", ", 125;"),
+        because: "four times a number has no lowest bit",
+    },
+    mutants::Equivalent {
         source: ("scale.cuh", "bits < 0x7f800000 ? bits : 0"),
         change: (", 0, %p", ", 1, %p"),
         because: "no scale is below 2^-126",
+    },
+    mutants::Equivalent {
+        source: ("scale.cuh", "& 0x7fffffff;"),
+        change: (", 2147418112;", ", 2147418113;"),
+        because: "a bf16 as f32 has no low bits",
     },
     mutants::Equivalent {
         source: ("quantize_weight.cuh", "uint32_t amax = 0;"),
@@ -380,9 +409,29 @@ const EQUIVALENT: &[mutants::Equivalent] = &[
         because: "one element at a time gives what a vector gives",
     },
     mutants::Equivalent {
+        source: ("quad.cuh", "column < columns ?"),
+        change: ("setp.gt.u32", "setp.ge.u32"),
+        because: "a row that ends before the column has no elements left either way",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", "result.at[i] = i < count"),
+        change: ("mov.u32", ", 1;"),
+        because: "as bf16 it is far below every scale, and its code is not stored",
+    },
+    mutants::Equivalent {
         source: ("quantize.cuh", "lane == 0"),
         change: (", 0;", ", 1;"),
-        because: "any one lane may write what all know",
+        because: "any lane may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize.cuh", "lane == 0"),
+        change: ("setp.ne.s32", "setp.eq.s32"),
+        because: "any lanes may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize.cuh", "lane == 0) *scale_out = scale"),
+        change: ("bra", ""),
+        because: "any lanes may write what all know",
     },
     mutants::Equivalent {
         source: ("quantize_weight.cuh", "threadIdx.x == 0"),

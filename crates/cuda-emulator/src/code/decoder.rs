@@ -64,6 +64,8 @@ pub struct Decoder<'m> {
     constants32: Pool<u32>,
     constants64: Pool<u64>,
     virtuals: [u32; 3],
+    /// The running function's carry flag, `CC.CF`, if it has been used.
+    carry: Option<Slot>,
     local_top: u32,
 
     labels: HashMap<String, u32>,
@@ -137,6 +139,7 @@ impl<'m> Decoder<'m> {
             constants32: Pool::new(),
             constants64: Pool::new(),
             virtuals: [0; 3],
+            carry: None,
             local_top: 0,
             labels: HashMap::new(),
             targets: HashMap::new(),
@@ -186,6 +189,7 @@ impl<'m> Decoder<'m> {
 
     fn function(&mut self, f: &'m Function, shared: &HashMap<String, u32>) -> Result<Callee> {
         self.virtuals = [0; 3];
+        self.carry = None;
         self.local_top = 0;
         self.labels.clear();
         self.targets.clear();
@@ -369,6 +373,14 @@ impl<'m> Decoder<'m> {
         let next = &mut self.virtuals[class as usize];
         *next += 1;
         Slot::register(class, *next - 1)
+    }
+
+    /// The carry flag `CC.CF`: one more predicate. Each function has its own,
+    /// since calls do not preserve it.
+    pub fn carry(&mut self) -> Slot {
+        let slot = self.carry.unwrap_or_else(|| self.temporary(Class::Pred));
+        self.carry = Some(slot);
+        slot
     }
 
     /// A constant row of 32-bit lanes.

@@ -54,7 +54,7 @@ impl Type {
         match self {
             B8 | U8 | S8 | E4m3 | E5m2 => 1,
             B16 | U16 | S16 | F16 | Bf16 | E4m3x2 | E5m2x2 => 2,
-            B32 | U32 | S32 | F16x2 | Bf16x2 | Tf32 | F32 => 4,
+            B32 | U32 | S32 | U16x2 | S16x2 | F16x2 | Bf16x2 | Tf32 | F32 => 4,
             B64 | U64 | S64 | F64 => 8,
             B128 => 16,
             Pred => 0,

@@ -101,6 +101,24 @@ pub fn map3<A: Lane, B: Lane, C: Lane, R: Lane>(
     Flow::Next
 }
 
+/// dst = f(a, b, c, e)
+#[inline(always)]
+pub fn map4<A: Lane, B: Lane, C: Lane, E: Lane, R: Lane>(
+    cpu: &mut Cpu<'_>,
+    i: &Inst,
+    f: impl Fn(A, B, C, E) -> R,
+) -> Flow {
+    let (a, b, c) = (row::<A>(cpu, i.src[0]), row::<B>(cpu, i.src[1]), row::<C>(cpu, i.src[2]));
+    let e = row::<E>(cpu, i.src[3]);
+    let mut out = [R::Raw::default(); 32];
+    for l in 0..32 {
+        out[l] = f(A::from_raw(a[l]), B::from_raw(b[l]), C::from_raw(c[l]), E::from_raw(e[l])).to_raw();
+    }
+    let undefined = i.src.iter().fold(0, |lanes, slot| lanes | cpu.warp.registers.undefined(*slot));
+    finish::<R>(cpu, i, &out, undefined);
+    Flow::Next
+}
+
 /// The lanes for which `f(a, b)` holds.
 #[inline(always)]
 pub fn test2<A: Lane, B: Lane>(cpu: &Cpu<'_>, i: &Inst, f: impl Fn(A, B) -> bool) -> u32 {
@@ -130,7 +148,7 @@ macro_rules! both {
     }};
 }
 
-/// An [`Op`](crate::code::Op) of a scalar function of one to three lanes:
+/// An [`Op`](crate::code::Op) of a scalar function of one to four lanes:
 /// `lane_op!(|a: u32, b: u32| -> u32 { a.wrapping_add(b) })`.
 macro_rules! lane_op {
     (|$a:ident: $ta:ty| -> $r:ty $body:block) => {{
@@ -165,6 +183,18 @@ macro_rules! lane_op {
                 i,
                 #[inline(always)]
                 |$a: $ta, $b: $tb, $c: $tc| -> $r { $body },
+            )
+        }
+        $crate::machine::lanes::both!(body)
+    }};
+    (|$a:ident: $ta:ty, $b:ident: $tb:ty, $c:ident: $tc:ty, $e:ident: $te:ty| -> $r:ty $body:block) => {{
+        #[inline(always)]
+        fn body(cpu: &mut $crate::machine::Cpu<'_>, i: &$crate::code::Inst) -> $crate::machine::Flow {
+            $crate::machine::lanes::map4(
+                cpu,
+                i,
+                #[inline(always)]
+                |$a: $ta, $b: $tb, $c: $tc, $e: $te| -> $r { $body },
             )
         }
         $crate::machine::lanes::both!(body)

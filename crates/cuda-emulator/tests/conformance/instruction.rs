@@ -199,15 +199,49 @@ fn ok(result: CUresult) {
     assert_eq!(result, CUresult::CUDA_SUCCESS, "{:?}", cuda_emulator::findings());
 }
 
-/// Loads `ptx`, runs its kernel `test` over `n` threads and reads their outputs.
+/// Does a kernel with this code load? Its registers: `%p<4>`, `%h<9>`, `%r<9>`, `%l<9>` of 1 to 64 bits, `%f<9>`,
+/// `%x<4>` of 128 bits.
+pub fn loads(code: &str) -> bool {
+    context();
+    let text = format!(
+        ".version 8.7\n.target sm_90a\n.address_size 64\n.visible .entry test()\n{{\n.reg .pred %p<4>;\n\
+         .reg .b16 %h<9>;\n.reg .b32 %r<9>;\n.reg .b64 %l<9>;\n.reg .f32 %f<9>;\n.reg .b128 %x<4>;\n{code}\nret;\n}}\n"
+    );
+    let text = CString::new(text).expect("no NUL in PTX");
+    let mut module = ptr::null_mut();
+    // SAFETY: called as the API asks.
+    unsafe {
+        let result = sys::cuModuleLoadData(&mut module, text.as_ptr().cast());
+        if result == CUresult::CUDA_SUCCESS {
+            ok(sys::cuModuleUnload(module));
+        }
+        result == CUresult::CUDA_SUCCESS
+    }
+}
+
+/// Runs the kernel over `n` threads: its inputs are columns of values, its
+/// output another of `output` bytes each.
 fn execute(ptx: &str, columns: &[(usize, Vec<u64>)], n: usize, output: usize) -> Vec<u64> {
-    const BLOCK: u32 = 128;
+    let mut buffers: Vec<Vec<u8>> = columns
+        .iter()
+        .map(|(width, values)| values.iter().flat_map(|v| v.to_le_bytes()[..*width].to_vec()).collect())
+        .collect();
+    buffers.push(vec![0; n * output]);
+    launch(ptx, &mut buffers, n);
+    let value = |bytes: &[u8]| bytes.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b));
+    buffers[columns.len()].chunks(output).map(value).collect()
+}
+
+/// Threads of a block.
+pub const BLOCK: u32 = 128;
+
+/// Loads `ptx` and runs its kernel `test` over `n` threads. Its parameters are
+/// the addresses of the buffers, which then hold what the kernel left there,
+/// and `n`.
+#[track_caller]
+pub fn launch(ptx: &str, buffers: &mut [Vec<u8>], n: usize) {
     context();
     let text = CString::new(ptx).expect("no NUL in PTX");
-    let bytes_of = |width: usize, values: &[u64]| -> Vec<u8> {
-        values.iter().flat_map(|v| v.to_le_bytes()[..width].to_vec()).collect()
-    };
-    let mut results = vec![0u8; n * output];
     // SAFETY: every call is given what the API asks for; buffers are as long as the copies say.
     unsafe {
         let mut module = ptr::null_mut();
@@ -219,15 +253,12 @@ fn execute(ptx: &str, columns: &[(usize, Vec<u64>)], n: usize, output: usize) ->
         let mut function = ptr::null_mut();
         ok(sys::cuModuleGetFunction(&mut function, module, c"test".as_ptr()));
         let mut addresses = Vec::new();
-        for bytes in columns.iter().map(|(width, values)| bytes_of(*width, values)) {
+        for bytes in buffers.iter() {
             let mut address = 0;
             ok(sys::cuMemAlloc_v2(&mut address, bytes.len().max(1)));
             ok(sys::cuMemcpyHtoD_v2(address, bytes.as_ptr().cast(), bytes.len()));
             addresses.push(address);
         }
-        let mut address = 0;
-        ok(sys::cuMemAlloc_v2(&mut address, results.len().max(1)));
-        addresses.push(address);
         let mut count = n as u32;
         let mut arguments: Vec<*mut c_void> =
             addresses.iter_mut().map(|a| (a as *mut u64).cast()).chain([(&raw mut count).cast()]).collect();
@@ -235,10 +266,13 @@ fn execute(ptx: &str, columns: &[(usize, Vec<u64>)], n: usize, output: usize) ->
         let stream = ptr::null_mut();
         let arguments = arguments.as_mut_ptr();
         ok(sys::cuLaunchKernel(function, grid, 1, 1, BLOCK, 1, 1, 0, stream, arguments, ptr::null_mut()));
-        ok(sys::cuMemcpyDtoH_v2(results.as_mut_ptr().cast(), address, results.len()));
-        addresses.iter().for_each(|a| ok(sys::cuMemFree_v2(*a)));
+        for (address, bytes) in addresses.iter().zip(buffers) {
+            // What comes of defined operands is defined.
+            cuda_emulator::require_defined(*address, bytes.len() as u64)
+                .unwrap_or_else(|f| panic!("{f}\n{ptx}"));
+            ok(sys::cuMemcpyDtoH_v2(bytes.as_mut_ptr().cast(), *address, bytes.len()));
+            ok(sys::cuMemFree_v2(*address));
+        }
         ok(sys::cuModuleUnload(module));
     }
-    let value = |bytes: &[u8]| bytes.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b));
-    results.chunks(output).map(value).collect()
 }

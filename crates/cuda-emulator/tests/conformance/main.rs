@@ -4,9 +4,24 @@
 //! `check` in `instruction` makes a kernel of one instruction, runs it over
 //! many operands, a thread each, and compares every result with a definition in
 //! plain Rust. The definitions share nothing with the emulator: integers are
-//! defined over `i128`, roundings over exact fractions (`exact`).
+//! defined over `i128` and numbers of any length, roundings over exact fractions
+//! (`exact`), bits one by one.
 
+mod atomic;
+mod atomic_float;
+mod bits;
+mod carry;
+mod cells;
+mod compare;
+mod contention;
 mod exact;
 mod instruction;
 mod integer;
+mod logic;
+mod product;
+mod refused;
+mod shift;
+mod simd;
 mod values;
+mod warp;
+mod whole;

@@ -724,4 +724,17 @@ fn operands_that_do_not_exist() {
     let expected = |_| Verdict::Operand { problem: "index 2 into 2 branch targets".into() };
     caught(&ptx, 4, nothing, 1 << 2, expected, "index 2 into 2 branch targets");
     passes(&ptx, 2, nothing);
+
+    let ptx = module("", "add.u32 %r2, %r1, 31;\n fns.b32 %r3, %r1, %r2, 1; // HERE");
+    let expected = |_| Verdict::Operand { problem: "the base of `fns` is 32: it must be 0 to 31".into() };
+    caught(&ptx, 2, nothing, 1 << 1, expected, "the base of `fns` is 32");
+    passes(&ptx, 1, nothing);
+
+    let body = "cvta.shared.u64 %rd4, s;
+        mov.b32 %r2, 0;
+        atom.add.v2.f32 {%r3, %r4}, [%rd4], {%r2, %r2}; // HERE";
+    let ptx = module(".shared .align 8 .b8 s[8];", body);
+    let expected = |_| Verdict::Operand { problem: "a vector's atomic outside global memory".into() };
+    caught(&ptx, 1, words::<2>, 1, expected, "outside global memory");
+    passes(&ptx.replace("cvta.shared.u64 %rd4, s", "mov.b64 %rd4, %rd1"), 1, words::<2>);
 }

@@ -11,12 +11,12 @@ use half::{bf16, f16};
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot, Windowed, class_of};
 use crate::machine::access::Places;
 use crate::machine::lanes::both;
-use crate::machine::ops::Modifiers;
 use crate::machine::ops::memory::{Shape, read, shadow_of, space_of, undefined_bytes, write};
 use crate::machine::ops::moves::{value_of, write_any};
+use crate::machine::ops::{Modifiers, atomic128};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type, Type::*};
-use crate::verdict::{Access, Use};
+use crate::verdict::{Access, Use, Verdict};
 
 /// The new value of (old value, first operand, second operand).
 type Update = fn(u64, u64, u64) -> u64;
@@ -24,7 +24,7 @@ type Update = fn(u64, u64, u64) -> u64;
 /// Every operation, with the types that it has.
 const OPERATIONS: &[(&str, &[Type], Update)] = &[
     ("add", &[U32, S32], |a, b, _| u64::from((a as u32).wrapping_add(b as u32))),
-    ("add", &[U64, S64], |a, b, _| a.wrapping_add(b)),
+    ("add", &[U64], |a, b, _| a.wrapping_add(b)),
     ("add", &[F32], |a, b, _| add_f32(a, b)),
     ("add", &[F64], |a, b, _| (f64::from_bits(a) + f64::from_bits(b)).to_bits()),
     ("add", &[F16], |a, b, _| add_f16(a, b)),
@@ -150,20 +150,21 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         Err(flow) => return flow,
     };
     let mask = cpu.mask;
-    let is_global = |lane: usize| match shape.space {
-        Space::Generic => matches!(Windowed::of(addresses[lane]), Windowed::Global(_)),
-        space => space == Space::Global,
-    };
+    let global = global_lanes(shape.space, &addresses) & mask;
+    if shape.count > 1 && global != mask {
+        let problem = "a vector's atomic outside global memory".to_owned();
+        return cpu.fault(Verdict::Operand { problem }, mask & !global);
+    }
+    cpu.block.counters.global_written_bytes += u64::from(global.count_ones() * bytes);
     let flushes = name == "add" && types == [F32];
     let (results, operands) = (cpu.results(i), cpu.operands(i));
     let second = operands[operands.len() - 1];
     for (k, first) in operands.iter().take(shape.count as usize).enumerate() {
-        let (mut old_values, mut old_undefined, mut changed) = ([0; 32], [0; 32], 0);
+        let (mut old_values, mut old_undefined) = ([0; 32], [0; 32]);
         for lane in (0..32).filter(|l| mask >> l & 1 == 1) {
             let (b, b_undefined) = operand(cpu, *first, lane);
             let (c, c_undefined) = operand(cpu, second, lane);
-            let f = if flushes && is_global(lane) { add_f32_flushing } else { f };
-            changed |= u32::from(is_global(lane)) << lane;
+            let f = if flushes && global >> lane & 1 == 1 { add_f32_flushing } else { f };
             // SAFETY: the place holds all elements of the access, aligned to the whole.
             unsafe {
                 let offset = k * shape.width as usize;
@@ -186,13 +187,22 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
                 }
             }
         }
-        let lanes = u64::from(changed.count_ones());
-        cpu.block.counters.global_written_bytes += lanes * u64::from(shape.width);
         if let Some(dst) = results.get(k) {
             write_any(cpu, *dst, mask, &old_values, &old_undefined);
         }
     }
     Flow::Next
+}
+
+/// The lanes whose addresses are in global memory.
+pub fn global_lanes(space: Space, addresses: &[u64; 32]) -> u32 {
+    match space {
+        Space::Generic => addresses.iter().enumerate().fold(0, |lanes, (lane, address)| {
+            lanes | u32::from(matches!(Windowed::of(*address), Windowed::Global(_))) << lane
+        }),
+        Space::Global => u32::MAX,
+        _ => 0,
+    }
 }
 
 /// A lane of an operand, and its undefined bytes.
@@ -203,44 +213,50 @@ fn operand(cpu: &Cpu<'_>, slot: Slot, lane: usize) -> (u64, u8) {
 /// Decodes this family.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let mut m = Modifiers::of(i);
-    // Every update is sequentially consistent on the host: stronger than any of these ask.
-    while m
-        .take_if(|w| {
-            matches!(w, "relaxed" | "acquire" | "release" | "acq_rel" | "cta" | "cluster" | "gpu" | "sys")
-                .then_some(())
-        })
-        .is_some()
-    {}
-    let space = match m.take_if(space_of) {
-        None => Space::Generic,
-        Some(space @ (Space::Global | Space::Shared | Space::Cluster)) => space,
-        Some(_) => return Err(d.unknown(i)),
-    };
-    let name = m.advance().unwrap_or_default();
+    let returns = i.opcode == "atom";
+    // Every update is acquired and released on the host: at least as strong as any of these ask.
+    m.find(|w| match w {
+        "relaxed" | "release" => Some(()),
+        "acquire" | "acq_rel" if returns => Some(()),
+        _ => None,
+    });
+    m.find(|w| matches!(w, "cta" | "cluster" | "gpu" | "sys").then_some(()));
+    let space = m.find(space_of).unwrap_or(Space::Generic);
+    let name =
+        m.find(|w| OPERATIONS.iter().map(|(name, ..)| *name).find(|name| *name == w)).unwrap_or_default();
     // Half-precision forms say that they keep subnormals.
-    let noftz = m.take("noftz");
+    let noftz = m.flag("noftz");
     // The hint's policy is one more operand, which nobody reads.
-    let hint = m.take("L2::cache_hint");
-    let count = m
-        .take_if(|w| match w {
-            "v2" => Some(2),
-            "v4" => Some(4),
-            "v8" => Some(8),
-            _ => None,
-        })
-        .unwrap_or(1);
-    let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
-    let found = OPERATIONS.iter().position(|(known, types, _)| *known == name && types.contains(&ty));
+    let hint = m.flag("L2::cache_hint");
+    let vector = m.find(|w| match w {
+        "v2" => Some(2),
+        "v4" => Some(4),
+        "v8" => Some(8),
+        _ => None,
+    });
+    let count = vector.unwrap_or(1);
+    let Some(ty) = m.last_ty() else { return Err(d.unknown(i)) };
     let is_half = matches!(ty, F16 | F16x2 | Bf16 | Bf16x2);
     let width = ty.bytes() as u32;
-    let returns = i.opcode == "atom";
     let exists = noftz == is_half
         && (count == 1 || is_half || ty == F32)
         && width * count <= 16
         // Scalars have `add` only, and `red` nothing that needs the old value.
         && (name == "add" || count > 1 || !is_half)
-        && (returns || !matches!(name, "exch" | "cas"));
-    let Some(operation) = found.filter(|_| exists) else { return Err(d.unknown(i)) };
+        && (returns || !matches!(name, "exch" | "cas"))
+        && match space {
+            Space::Generic | Space::Global => true,
+            Space::Shared | Space::Cluster => count == 1 && !hint,
+            _ => false,
+        };
+    if !exists {
+        return Err(d.unknown(i));
+    }
+    if ty == B128 {
+        return decode128(d, i, name, space, hint);
+    }
+    let found = OPERATIONS.iter().position(|(known, types, _)| *known == name && types.contains(&ty));
+    let Some(operation) = found else { return Err(d.unknown(i)) };
 
     let mut operands = i.operands.as_slice();
     let mut results = Vec::new();
@@ -276,6 +292,24 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     inst.aux = shape.pack() | (operation as u32) << Shape::BITS;
     inst.list = list;
     Ok(())
+}
+
+fn decode128(
+    d: &mut Decoder<'_>,
+    i: &Instruction,
+    name: &str,
+    space: Space,
+    hint: bool,
+) -> Result<(), DecodeError> {
+    match (name, i.operands.as_slice(), hint) {
+        ("exch", [dst, memory, value], false) | ("exch", [dst, memory, value, _], true) => {
+            atomic128::emit(d, space, dst, memory, &[value])
+        }
+        ("cas", [dst, memory, expected, value], false) => {
+            atomic128::emit(d, space, dst, memory, &[expected, value])
+        }
+        _ => Err(d.unknown(i)),
+    }
 }
 
 fn elements(operand: &Operand) -> &[Operand] {

@@ -1,6 +1,6 @@
 //! `setp` and `selp`.
 
-use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Op, Slot, class_of};
+use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Op, Slot};
 use crate::machine::lanes::{both, test2};
 use crate::machine::ops::Modifiers;
 use crate::machine::registers::{Raw, blend};
@@ -106,6 +106,45 @@ fn comparison(word: &str, ty: Type) -> Option<Op> {
     })
 }
 
+/// How a comparison is combined with one more predicate: the number that `set` knows it by.
+pub fn combination(word: &str) -> Option<u32> {
+    match word {
+        "and" => Some(AND),
+        "or" => Some(OR),
+        "xor" => Some(XOR),
+        _ => None,
+    }
+}
+
+/// `dst` = whether the comparison of `src` holds, and whether not, both
+/// combined with a predicate if there is one. `None` if there is no such comparison.
+pub fn emit(
+    d: &mut Decoder<'_>,
+    word: &str,
+    ty: Type,
+    dst: [Slot; 2],
+    src: [Slot; 2],
+    with: Option<(u32, Slot)>,
+) -> Option<()> {
+    let op = comparison(word, ty)?;
+    let (how, c) = with.unwrap_or((0, Slot::NONE));
+    let kind = if ty == Type::F32 { Kind::Float32 } else { Kind::Integer };
+    d.emit(op, kind, &dst, &[src[0], src[1], c]).aux = how;
+    Some(())
+}
+
+/// The types of `setp`, `selp` and `slct`: numbers and bits of 16 to 64 bits.
+pub fn is_plain(ty: Type) -> bool {
+    use Type::{B16, B32, B64, F32, F64, S16, S32, S64, U16, U32, U64};
+    matches!(ty, B16 | B32 | B64 | U16 | U32 | U64 | S16 | S32 | S64 | F32 | F64)
+}
+
+/// `dst` = the first of `src` where the third holds, else the second.
+pub fn emit_select(d: &mut Decoder<'_>, dst: Slot, src: [Slot; 3]) {
+    let op = if dst.class() == Class::R64 { both!(select64) } else { both!(select32) };
+    d.emit(op, Kind::Integer, &[dst], &src);
+}
+
 /// dst = c ? a : b; as defined as what was chosen, if the predicate is defined.
 #[inline(always)]
 fn select<T: Raw>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
@@ -148,33 +187,28 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match (i.opcode.as_str(), i.operands.as_slice()) {
         ("setp", [dst, a, b, rest @ ..]) => {
             let Some(word) = m.advance() else { return Err(d.unknown(i)) };
-            let combine = m.take_if(|w| match w {
-                "and" => Some(AND),
-                "or" => Some(OR),
-                "xor" => Some(XOR),
-                _ => None,
-            });
+            let combine = m.take_if(combination);
             let Some(ty) = m.ty().filter(|_| m.done()) else { return Err(d.unknown(i)) };
-            let op = comparison(word, ty).ok_or_else(|| d.unknown(i))?;
             d.expect_operands(i, if combine.is_some() { 4 } else { 3 })?;
             let (p, q) = match dst {
+                Operand::Pair(p, q) if (&**p, &**q) == (&Operand::Sink, &Operand::Sink) => {
+                    return Err(d.unknown(i));
+                }
                 Operand::Pair(p, q) => (d.dest(p, Type::Pred)?, d.dest(q, Type::Pred)?),
                 p => (d.dest(p, Type::Pred)?, Slot::NONE),
             };
             let (a, b) = (d.source(a, ty)?, d.source(b, ty)?);
-            let c = match rest {
-                [c] => d.source(c, Type::Pred)?,
-                _ => Slot::NONE,
+            let with = match (combine, rest) {
+                (Some(how), [c]) => Some((how, d.source(c, Type::Pred)?)),
+                _ => None,
             };
-            let kind = if matches!(ty, Type::F32) { Kind::Float32 } else { Kind::Integer };
-            d.emit(op, kind, &[p, q], &[a, b, c]).aux = combine.unwrap_or(0);
+            emit(d, word, ty, [p, q], [a, b], with).ok_or_else(|| d.unknown(i))?;
         }
         ("selp", [dst, a, b, c]) => {
-            let Some(ty) = m.ty().filter(|t| m.done() && *t != Type::Pred) else { return Err(d.unknown(i)) };
+            let Some(ty) = m.last_ty().filter(|ty| is_plain(*ty)) else { return Err(d.unknown(i)) };
             let (dst, a, b) = (d.dest(dst, ty)?, d.source(a, ty)?, d.source(b, ty)?);
             let c = d.source(c, Type::Pred)?;
-            let op = if class_of(ty) == Class::R64 { both!(select64) } else { both!(select32) };
-            d.emit(op, Kind::Integer, &[dst], &[a, b, c]);
+            emit_select(d, dst, [a, b, c]);
         }
         _ => return Err(d.unknown(i)),
     }

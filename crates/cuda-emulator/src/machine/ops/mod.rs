@@ -4,25 +4,34 @@
 //! must touch only the lanes of `Cpu::mask`.
 
 pub mod atomic;
+pub mod atomic128;
 pub mod barrier;
+pub mod bits;
 pub mod bulk;
+pub mod carry;
 pub mod cluster;
 pub mod compare;
 pub mod control;
 pub mod convert;
+pub mod dot;
 pub mod float;
 pub mod host_call;
 pub mod integer;
+pub mod logic;
 pub mod mbarrier;
 pub mod memory;
 pub mod moves;
+pub mod permute;
 pub mod predicate;
 pub mod printf;
+pub mod product;
+pub mod set;
+pub mod shift;
 pub mod special;
 pub mod warp;
 
-use crate::code::{DecodeError, Decoder};
-use crate::ptx::ast::Instruction;
+use crate::code::{DecodeError, Decoder, Kind, Op, Slot};
+use crate::ptx::ast::{Instruction, Operand, Type};
 
 /// Decodes one instruction into the compact form.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
@@ -39,11 +48,21 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "setp" | "selp" => compare::decode(d, i),
         "cvt" => convert::decode(d, i),
         "fma" | "rcp" | "sqrt" => float::decode(d, i),
-        "rem" | "and" | "or" | "xor" | "not" | "shl" | "shr" => integer::decode(d, i),
+        "rem" | "sad" => integer::decode(d, i),
+        "mul24" | "mad24" | "madc" => product::decode(d, i),
+        "addc" | "subc" => carry::decode(d, i),
+        "and" | "or" | "xor" | "not" | "cnot" | "lop3" => logic::decode(d, i),
+        "shl" | "shr" | "shf" => shift::decode(d, i),
+        "popc" | "clz" | "bfind" | "brev" | "bfe" | "bfi" | "bmsk" | "szext" | "fns" => bits::decode(d, i),
+        "prmt" => permute::decode(d, i),
+        "dp4a" | "dp2a" => dot::decode(d, i),
+        "set" | "slct" => set::decode(d, i),
         // Integers and floats share these names; the type comes last.
         "add" | "sub" | "mul" | "mad" | "div" | "min" | "max" | "abs" | "neg" => {
-            match i.modifiers.last().map(String::as_str) {
-                Some("f32") => float::decode(d, i),
+            match (i.opcode.as_str(), i.modifiers.last().map(String::as_str)) {
+                (_, Some("f32")) => float::decode(d, i),
+                ("mul" | "mad", _) => product::decode(d, i),
+                ("add" | "sub", _) if i.modifiers.iter().any(|m| m == "cc") => carry::decode(d, i),
                 _ => integer::decode(d, i),
             }
         }
@@ -51,59 +70,101 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     }
 }
 
+/// A scalar operation on integers: one result and its operands, each of its type.
+pub fn emit(
+    d: &mut Decoder<'_>,
+    i: &Instruction,
+    op: Op,
+    result: Type,
+    operands: &[Type],
+) -> Result<(), DecodeError> {
+    d.expect_operands(i, 1 + operands.len())?;
+    let dst = kept(d, i, result)?;
+    let mut src = Vec::new();
+    for (operand, ty) in i.operands[1..].iter().zip(operands) {
+        src.push(d.source(operand, *ty)?);
+    }
+    d.emit(op, Kind::Integer, &[dst], &src);
+    Ok(())
+}
+
+/// The first operand as a destination that may not be `_`: what an instruction
+/// does for its result alone has one.
+pub fn kept(d: &mut Decoder<'_>, i: &Instruction, ty: Type) -> Result<Slot, DecodeError> {
+    match i.operands.first() {
+        None | Some(Operand::Sink) => Err(d.unknown(i)),
+        Some(operand) => d.dest(operand, ty),
+    }
+}
+
 /// The modifiers of an instruction, taken off one by one while it is decoded;
 /// what is left over at the end is not known.
 pub struct Modifiers<'a> {
-    all: &'a [String],
-    taken: usize,
+    rest: Vec<&'a str>,
 }
 
 impl<'a> Modifiers<'a> {
     /// All of an instruction's modifiers.
     pub fn of(i: &'a Instruction) -> Self {
-        Self { all: &i.modifiers, taken: 0 }
+        Self { rest: i.modifiers.iter().map(String::as_str).collect() }
     }
 
     /// The next one, whatever it is.
     pub fn advance(&mut self) -> Option<&'a str> {
-        let m = self.all.get(self.taken)?;
-        self.taken += 1;
-        Some(m)
+        (!self.rest.is_empty()).then(|| self.rest.remove(0))
     }
 
     /// The next one, not taken.
     pub fn peek(&self) -> Option<&'a str> {
-        self.all.get(self.taken).map(String::as_str)
+        self.rest.first().copied()
     }
 
     /// Takes the next one if it is `word`.
     pub fn take(&mut self, word: &str) -> bool {
-        let found = self.peek() == Some(word);
-        self.taken += usize::from(found);
-        found
+        self.take_if(|next| (next == word).then_some(())).is_some()
     }
 
     /// Takes the next one if `f` gives a meaning to it.
     pub fn take_if<T>(&mut self, f: impl Fn(&str) -> Option<T>) -> Option<T> {
         let found = self.peek().and_then(f);
-        self.taken += usize::from(found.is_some());
+        if found.is_some() {
+            self.rest.remove(0);
+        }
         found
     }
 
+    /// Takes the first one that `f` gives a meaning to, wherever it stands:
+    /// ptxas lets most modifiers stand in any order, and programs use that.
+    pub fn find<T>(&mut self, f: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let (at, found) = self.rest.iter().enumerate().find_map(|(at, word)| Some((at, f(word)?)))?;
+        self.rest.remove(at);
+        Some(found)
+    }
+
+    /// Takes `word`, wherever it stands.
+    pub fn flag(&mut self, word: &str) -> bool {
+        self.find(|w| (w == word).then_some(())).is_some()
+    }
+
     /// The next one must be a type.
-    pub fn ty(&mut self) -> Option<crate::ptx::ast::Type> {
+    pub fn ty(&mut self) -> Option<Type> {
         self.take_if(type_of)
+    }
+
+    /// The next one must be a type, and the last.
+    pub fn last_ty(&mut self) -> Option<Type> {
+        self.ty().filter(|_| self.done())
     }
 
     /// Were all of them taken?
     pub fn done(&self) -> bool {
-        self.taken == self.all.len()
+        self.rest.is_empty()
     }
 }
 
 /// A type by its suffix.
-pub fn type_of(word: &str) -> Option<crate::ptx::ast::Type> {
-    use crate::ptx::ast::Type::*;
+pub fn type_of(word: &str) -> Option<Type> {
+    use Type::*;
     Some(match word {
         "b8" => B8,
         "b16" => B16,
@@ -118,6 +179,8 @@ pub fn type_of(word: &str) -> Option<crate::ptx::ast::Type> {
         "s16" => S16,
         "s32" => S32,
         "s64" => S64,
+        "u16x2" => U16x2,
+        "s16x2" => S16x2,
         "f16" => F16,
         "f16x2" => F16x2,
         "bf16" => Bf16,

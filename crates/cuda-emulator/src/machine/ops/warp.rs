@@ -7,7 +7,7 @@
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Op, Slot};
 use crate::machine::lanes::both;
-use crate::machine::ops::Modifiers;
+use crate::machine::ops::{Modifiers, type_of};
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -257,19 +257,21 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         d.emit(both!(active), Kind::Warp, &[dst], &[]);
         return Ok(());
     }
-    // `match` names its mode before `.sync`.
-    let mode = if i.opcode == "match" { m.advance() } else { None };
-    if !m.take("sync") {
+    if !m.flag("sync") {
         return Err(d.error(format!("`{}` without `.sync` does not exist since sm_70", i.opcode)));
     }
-    let mode = mode.or_else(|| m.advance()).unwrap_or_default();
-    let ty = m.ty();
+    let ty = m.find(type_of);
+    let mode = m.advance().unwrap_or_default();
     if !m.done() {
         return Err(d.unknown(i));
     }
     match (i.opcode.as_str(), ty, i.operands.as_slice()) {
         ("shfl", Some(Type::B32), [dst, value, operand, segments, members]) => {
             let mode = MODES.iter().position(|known| *known == mode).ok_or_else(|| d.unknown(i))?;
+            // The value may not be dropped, though that of `match.all` may.
+            if matches!(dst, Operand::Pair(value, _) if **value == Operand::Sink) || *dst == Operand::Sink {
+                return Err(d.unknown(i));
+            }
             let dst = pair(d, dst)?;
             let mut src = [Slot::NONE; 4];
             for (slot, operand) in src.iter_mut().zip([value, operand, segments, members]) {

@@ -275,7 +275,7 @@ fn width(ty: Type) -> u64 {
         Type::B16 | Type::U16 | Type::S16 | Type::F16 | Type::Bf16 => 2,
         Type::E4m3x2 | Type::E5m2x2 => 2,
         Type::B32 | Type::U32 | Type::S32 | Type::F32 | Type::Tf32 => 4,
-        Type::F16x2 | Type::Bf16x2 => 4,
+        Type::F16x2 | Type::Bf16x2 | Type::U16x2 | Type::S16x2 => 4,
         Type::B64 | Type::U64 | Type::S64 | Type::F64 => 8,
         Type::B128 => 16,
     }
