@@ -102,7 +102,18 @@ impl GemmVariant {
         matches!(self, Self::HopperN128 | Self::HopperN64 | Self::HopperN32 | Self::HopperN16)
     }
 
-    /// Whether a device of this capability has the kernel.
+    /// Whether a device of this compute capability can run it.
+    ///
+    /// ```
+    /// use deepkern::fp8::GemmVariant;
+    ///
+    /// assert!(GemmVariant::HopperN128.runs_on((9, 0)) && !GemmVariant::HopperN128.runs_on((10, 0)));
+    /// assert!(GemmVariant::SimpleM64.runs_on((10, 0)));
+    /// ```
+    pub fn runs_on(self, capability: (u32, u32)) -> bool {
+        self.check(capability).is_ok()
+    }
+
     pub(super) fn check(self, capability: (u32, u32)) -> Result<()> {
         match self.is_hopper() && capability != HOPPER {
             true => Err(Error::WrongGpu { variant: self.name(), needed: HOPPER, capability }),
