@@ -364,6 +364,61 @@ fn on_every_gpu_since_ampere() {
 /// See `mutants::Equivalent`.
 const EQUIVALENT: &[mutants::Equivalent] = &[
     mutants::Equivalent {
+        source: ("quantize_weight.cuh", "lane == 0) warp_amax"),
+        change: ("setp.ne.s32", ""),
+        because: "any lanes may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "lane == 0) warp_amax"),
+        change: ("bra", ""),
+        because: "any lanes may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "threadIdx.x == 0"),
+        change: ("setp.ne.s32", "setp.eq.s32"),
+        because: "any threads may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "threadIdx.x == 0"),
+        change: ("bra", ""),
+        because: "any threads may write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "load_quad("),
+        change: ("setp.ne.s32", ", 4;"),
+        because: "one element at a time gives what a vector gives",
+    },
+    mutants::Equivalent {
+        source: ("bf16.cuh", ""),
+        change: ("mov.u32", ", 1;"),
+        because: "as bf16 it is far below every scale, and its code is not stored",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", ""),
+        change: ("mov.u32", ", 1;"),
+        because: "as bf16 it is far below every scale, and its code is not stored",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "for (uint32_t row = first_row"),
+        change: ("mov.u32", ", 1;"),
+        because: "no scale is below 2^-126",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "lane = threadIdx.x % 32"),
+        change: ("and.b32 %r118", "%r27, 31"),
+        because: "the low bits of a bf16's amax are zero: all lanes write what all know",
+    },
+    mutants::Equivalent {
+        source: ("quantize_weight.cuh", "max(amax, warp_amax[i])"),
+        change: ("max.u32", ""),
+        because: "its own amax comes to a warp through shared memory, too",
+    },
+    mutants::Equivalent {
+        source: ("quad.cuh", "column < columns ?"),
+        change: ("mov.f32", "0f3F800000"),
+        because: "columns behind the last one are not stored",
+    },
+    mutants::Equivalent {
         source: ("quantize_weight.cuh", "end_row = min"),
         change: ("mov.u32", ", 1;"),
         because: "no scale is below 2^-126",

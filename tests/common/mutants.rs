@@ -15,8 +15,8 @@ use crate::again;
 
 /// Mutants that compute the same, with the reason.
 pub struct Equivalent {
-    /// The end of a source file's name, and what stands in the line there: of the mutant's place itself or of one
-    /// that it was inlined at.
+    /// The end of a source file's name, and what stands in the line there (anything, if empty): of the mutant's place
+    /// itself or of one that it was inlined at.
     pub source: (&'static str, &'static str),
     /// Parts of the PTX line, and of what it becomes.
     pub change: (&'static str, &'static str),
@@ -28,9 +28,14 @@ impl Equivalent {
     fn is(&self, mutant: &Mutant) -> bool {
         let (file, words) = self.source;
         let here = mutant.source.iter().any(|(path, line)| {
-            let line = (*line as usize).checked_sub(1);
-            let text = fs::read_to_string(path).unwrap_or_default();
-            path.ends_with(file) && line.and_then(|n| text.lines().nth(n)).is_some_and(|t| t.contains(words))
+            let stands = || {
+                let text = fs::read_to_string(path).unwrap_or_default();
+                (*line as usize)
+                    .checked_sub(1)
+                    .and_then(|n| text.lines().nth(n))
+                    .is_some_and(|t| t.contains(words))
+            };
+            path.ends_with(file) && (words.is_empty() || stands())
         });
         here && mutant.before.contains(self.change.0) && mutant.after.contains(self.change.1)
     }

@@ -1,16 +1,51 @@
-//! How fast the machine is: a tiled f32 GEMM, most of whose instructions are
-//! multiply-adds and loads of shared memory, through the driver API.
+//! How fast the machine is: the tensor core's sums, and a tiled f32 GEMM, most of
+//! whose instructions are multiply-adds and loads of shared memory, through the
+//! driver API.
 
 use std::error::Error;
 use std::ffi::{CString, c_void};
+use std::hint::black_box;
 use std::time::Instant;
 
+use cuda_emulator::numeric::tensor_core::{
+    Accumulator, Arithmetic, Format, Operation, ROWS, Unit, multiply_accumulate,
+};
 use cudarc::driver::{CudaContext, DevicePtr, DevicePtrMut, result};
 
 /// The matrices are `N` by `N`.
 const N: u32 = 512;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    for (format, k) in [(Format::E4m3, 32), (Format::Bf16, 16)] {
+        for arithmetic in [Arithmetic::Exact, Arithmetic::Hardware] {
+            tensor_core(format, k, arithmetic);
+        }
+    }
+    gemm()
+}
+
+/// One core, a warp's share of `wgmma`s.
+fn tensor_core(format: Format, k: usize, arithmetic: Arithmetic) {
+    const TIMES: usize = 20_000;
+    let n = 128;
+    let op =
+        Operation { a: format, b: format, d: Accumulator::F32, unit: Unit::Warpgroup, negate: false, n, k };
+    // Ordinary numbers: the exponent's top bit alternates with the bits below it.
+    let code = |i: usize| (i * 37 % 64) as u8 | if i.is_multiple_of(2) { 0 } else { 0x80 };
+    let a: Vec<u8> = (0..ROWS * k * format.bytes()).map(code).collect();
+    let b: Vec<u8> = (0..n * k * format.bytes()).map(|i| code(i * 11)).collect();
+    let mut d = vec![0; ROWS * n];
+    let start = Instant::now();
+    for _ in 0..TIMES {
+        multiply_accumulate(&op, arithmetic, black_box(&a), black_box(&b), &mut d);
+        black_box(&mut d);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let rate = (TIMES * ROWS * n * k) as f64 / seconds / 1e9;
+    println!("{rate:.2} G multiply-adds/s of {format:?}, {arithmetic:?}");
+}
+
+fn gemm() -> Result<(), Box<dyn Error>> {
     cuda_emulator::install()?;
     let stream = CudaContext::new(0)?.default_stream();
     let values: Vec<f32> = (0..N * N).map(|i| (i % 17) as f32).collect();

@@ -22,6 +22,8 @@ pub struct Counters {
     pub global_read_bytes: u64,
     /// Bytes that stores and atomics wrote to global memory, summed over lanes.
     pub global_written_bytes: u64,
+    /// Products that tensor cores made and added.
+    pub tensor_multiply_adds: u64,
     /// Blocks executed.
     pub blocks: u64,
 }
@@ -45,6 +47,7 @@ impl Counters {
         }
         self.global_read_bytes += other.global_read_bytes;
         self.global_written_bytes += other.global_written_bytes;
+        self.tensor_multiply_adds += other.tensor_multiply_adds;
         self.blocks += other.blocks;
     }
 }

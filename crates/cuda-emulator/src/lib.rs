@@ -15,6 +15,7 @@
 //! | `CUDA_EMULATOR_DEVICES` | how many devices there are (1) |
 //! | `CUDA_EMULATOR_MEMORY` | memory of each, such as `80G` |
 //! | `CUDA_EMULATOR_CAPABILITY` | compute capability of each, such as `8.0`: which PTX of a fatbin runs (9.0) |
+//! | `CUDA_EMULATOR_ARITHMETIC` | how tensor cores add: `hardware`, as an H100 does, or `exact`, by fused multiply-adds in f32 (`hardware`) |
 //! | `CUDA_EMULATOR_EAGER=1` | work runs when it is queued, not as late as CUDA allows |
 //! | `CUDA_EMULATOR_LOG=1` | every call that fails says why |
 //! | `CUDA_EMULATOR_DUMP_PTX` | a folder for the PTX of each loaded module |
@@ -37,9 +38,10 @@ pub mod verdict;
 pub use counters::LastLaunch;
 pub use host::{
     Driver, InstallError, choose, findings, install, last_launch, read_memory, require_defined, reset,
-    set_seed, take_findings,
+    set_arithmetic, set_seed, take_findings,
 };
+pub use numeric::tensor_core::Arithmetic;
 
 /// The version of the functions through which the two copies of this crate, the
 /// library and the shared library, speak to each other.
-const CONTROL_VERSION: u32 = 1;
+const CONTROL_VERSION: u32 = 2;

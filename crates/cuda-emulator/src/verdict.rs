@@ -206,6 +206,15 @@ pub enum Verdict {
         /// The other lanes of the warp: where they stand.
         stands: Vec<Stand>,
     },
+    /// A matrix descriptor that `wgmma` cannot use.
+    Descriptor {
+        /// "A" or "B".
+        matrix: String,
+        /// The descriptor.
+        bits: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A lane executes a `.sync` instruction whose member mask does not name it.
     MemberMask {
         /// The mask.
@@ -234,6 +243,11 @@ pub enum Verdict {
         /// The depth reached.
         depth: u32,
     },
+    /// A bulk tensor copy was given a tensor map that it cannot use.
+    TensorMap {
+        /// What was wrong.
+        problem: String,
+    },
     /// Operands that the PTX manual forbids (a shift of the wrong kind, a bad
     /// selector, a barrier number above 15 ...).
     Operand {
@@ -257,11 +271,13 @@ impl Verdict {
             Self::Mbarrier { .. } => "mbarrier",
             Self::Conflict { .. } => "conflict",
             Self::Divergence { .. } => "divergence",
+            Self::Descriptor { .. } => "descriptor",
             Self::MemberMask { .. } => "member-mask",
             Self::Trap => "trap",
             Self::Assert { .. } => "assert",
             Self::BadCall { .. } => "bad-call",
             Self::StackOverflow { .. } => "stack-overflow",
+            Self::TensorMap { .. } => "tensor-map",
             Self::Operand { .. } => "operand",
         }
     }
@@ -304,9 +320,15 @@ impl Verdict {
             Self::Divergence { .. } => {
                 "move the instruction out of the divergent branch, or use a form without `.aligned`"
             }
+            Self::Descriptor { .. } => {
+                "align the matrix to the swizzle's pattern: 1024 bytes for 128, 512 for 64, 256 for 32"
+            }
             Self::MemberMask { .. } => "name every lane that executes the instruction in its mask",
             Self::BadCall { .. } => "the function pointer was not taken from a function of this module",
             Self::StackOverflow { .. } => "the recursion has no end for some thread",
+            Self::TensorMap { .. } => {
+                "pass what cuTensorMapEncodeTiled wrote as a __grid_constant__ parameter of the kernel, or copy all of its 128 bytes"
+            }
             Self::Trap | Self::Assert { .. } | Self::Operand { .. } => return None,
         })
     }
@@ -386,6 +408,9 @@ impl fmt::Display for Verdict {
                 write!(f, "the instruction needs lanes {needed:#010x} together, but only {came:#010x} came")?;
                 list(f, stands)
             }
+            Self::Descriptor { matrix, bits, problem } => {
+                write!(f, "descriptor {bits:#018x} of {matrix}: {problem}")
+            }
             Self::MemberMask { mask } => {
                 write!(f, "the executing lanes are not all named by the member mask {mask:#010x}")
             }
@@ -395,7 +420,7 @@ impl fmt::Display for Verdict {
             }
             Self::BadCall { target } => write!(f, "call of {target:#x}, which is no function"),
             Self::StackOverflow { depth } => write!(f, "calls nested {depth} deep"),
-            Self::Operand { problem } => write!(f, "{problem}"),
+            Self::TensorMap { problem } | Self::Operand { problem } => write!(f, "{problem}"),
         }
     }
 }

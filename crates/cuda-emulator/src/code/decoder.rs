@@ -3,7 +3,7 @@
 //! What an instruction means is not known here: [`crate::machine::ops::decode`]
 //! hands it to its family, which asks this decoder for its operands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::inst::{Class, Edges, Exec, Guard, Inst, Kind, List, Op, Slot};
@@ -72,6 +72,10 @@ pub struct Decoder<'m> {
     targets: HashMap<String, Vec<String>>,
     fixups: Vec<(usize, String, u32)>,
     list_fixups: Vec<(u32, Vec<String>, u32)>,
+    /// Registers that asynchronous instructions use after they were issued, and
+    /// the instructions that wait for that.
+    late: Vec<Slot>,
+    waits: Vec<usize>,
 
     guard: Guard,
     line: u32,
@@ -145,6 +149,8 @@ impl<'m> Decoder<'m> {
             targets: HashMap::new(),
             fixups: Vec::new(),
             list_fixups: Vec::new(),
+            late: Vec::new(),
+            waits: Vec::new(),
             guard: Guard { slot: Slot::NONE, flip: 0 },
             line: 0,
             location: (u32::MAX, 0),
@@ -228,6 +234,7 @@ impl<'m> Decoder<'m> {
         crate::machine::ops::control::emit_return(self);
         self.scopes.pop();
         self.resolve_labels()?;
+        self.extend_late_uses();
         let [params, returns] = places;
         let address = reach::function_address(self.module, f);
         Ok(Callee { name: f.name.clone(), entry, address, params, returns })
@@ -332,6 +339,17 @@ impl<'m> Decoder<'m> {
             }
         }
         Ok(())
+    }
+
+    /// A register that is used late lives until any wait that comes after the use.
+    fn extend_late_uses(&mut self) {
+        let mut seen = HashSet::new();
+        let mut late = std::mem::take(&mut self.late);
+        late.retain(|slot| seen.insert(*slot));
+        let list = self.list(&[], &late);
+        for at in std::mem::take(&mut self.waits) {
+            self.code[at].list = list;
+        }
     }
 
     fn label(&self, name: &str) -> Result<u32> {
@@ -605,6 +623,16 @@ impl<'m> Decoder<'m> {
         let list = self.list(&[], &vec![Slot::constant(Class::R32, 0); labels.len()]);
         self.list_fixups.push((list.start, labels, self.line));
         list
+    }
+
+    /// The last instruction uses these registers after it was issued, until a wait.
+    pub fn uses_late(&mut self, slots: &[Slot]) {
+        self.late.extend_from_slice(slots);
+    }
+
+    /// The last instruction waits for late uses.
+    pub fn waits_for_late_uses(&mut self) {
+        self.waits.push(self.code.len() - 1);
     }
 
     /// Appends an instruction under the current guard.

@@ -93,7 +93,8 @@ impl Op {
     }
 }
 
-fn has_avx2() -> bool {
+/// May the AVX2 variants run?
+pub fn has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         use std::sync::OnceLock;
@@ -145,11 +146,13 @@ pub enum Kind {
     Constant,
     /// Atomics and reductions.
     Atomic,
+    /// `mma`, `wgmma.mma_async`.
+    Tensor,
 }
 
 impl Kind {
     /// How many there are.
-    pub const COUNT: usize = Kind::Atomic as usize + 1;
+    pub const COUNT: usize = Kind::Tensor as usize + 1;
 }
 
 /// Where control can go after an instruction.

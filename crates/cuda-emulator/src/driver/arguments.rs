@@ -39,6 +39,11 @@ impl<T> Out<T> {
         !self.0.is_null()
     }
 
+    /// Where it is.
+    pub fn address(self) -> usize {
+        self.0 as usize
+    }
+
     /// Whether the caller gives no place.
     pub fn is_null(self) -> bool {
         self.0.is_null()

@@ -12,6 +12,7 @@ use super::status::{Outcome, Status};
 use super::{Driver, guard};
 use crate::CONTROL_VERSION;
 use crate::memory::MemoryError;
+use crate::numeric::tensor_core::Arithmetic;
 use crate::verdict::{Access, Finding, Place, Verdict};
 
 /// Takes `len` bytes of JSON; the bytes are gone when it returns.
@@ -67,6 +68,19 @@ pub extern "C" fn cudaEmulatorFindings(take: c_int, sink: Sink, user: *mut c_voi
 pub extern "C" fn cudaEmulatorSetSeed(seed: u64) -> Status {
     guard("cudaEmulatorSetSeed", || {
         Driver::initialise()?.lock().seed = seed;
+        Ok(())
+    })
+}
+
+/// Sets whether tensor cores add exactly, for launches from now on.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorSetExact(exact: c_int) -> Status {
+    guard("cudaEmulatorSetExact", || {
+        Driver::initialise()?.lock().arithmetic = match exact {
+            0 => Arithmetic::Hardware,
+            _ => Arithmetic::Exact,
+        };
         Ok(())
     })
 }

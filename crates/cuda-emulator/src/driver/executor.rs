@@ -129,6 +129,7 @@ fn launch<'a>(
         resident: work.resident,
         print: Box::new(print),
         seed: state.seed,
+        arithmetic: state.arithmetic,
     };
     drop(state);
     let outcome = catch_unwind(AssertUnwindSafe(|| machine::run(&launch)));
@@ -169,7 +170,7 @@ fn status_of(verdict: &Verdict) -> Status {
         Verdict::Assert { .. } => Status::Assert,
         Verdict::BadCall { .. } => Status::InvalidPc,
         Verdict::StackOverflow { .. } => Status::HardwareStackError,
-        Verdict::Operand { .. } => Status::IllegalInstruction,
+        Verdict::Operand { .. } | Verdict::TensorMap { .. } => Status::IllegalInstruction,
         _ => Status::LaunchFailed,
     }
 }

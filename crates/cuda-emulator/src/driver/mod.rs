@@ -46,6 +46,7 @@ mod pointer;
 mod pool;
 mod stream;
 mod stubs;
+mod tensor_map;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

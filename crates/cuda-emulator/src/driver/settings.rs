@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::status::{Outcome, Status, refuse};
+use crate::numeric::tensor_core::Arithmetic;
 
 /// Read once, by `cuInit`.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Settings {
     pub eager: bool,
     /// `CUDA_EMULATOR_SEED`: of the schedule.
     pub seed: u64,
+    /// `CUDA_EMULATOR_ARITHMETIC`: how tensor cores add.
+    pub arithmetic: Arithmetic,
     /// `CUDA_EMULATOR_SUBSTITUTE`: a PTX file that replaces the module with its kernels.
     pub substitute: Option<PathBuf>,
     /// `CUDA_EMULATOR_DUMP_PTX`: the folder to which each loaded module's PTX is written.
@@ -39,6 +42,7 @@ impl Settings {
             capability: capability("CUDA_EMULATOR_CAPABILITY")?,
             eager: flag("CUDA_EMULATOR_EAGER"),
             seed: number("CUDA_EMULATOR_SEED", 0)?,
+            arithmetic: arithmetic("CUDA_EMULATOR_ARITHMETIC")?,
             substitute: env::var_os("CUDA_EMULATOR_SUBSTITUTE").map(PathBuf::from),
             dump_ptx: env::var_os("CUDA_EMULATOR_DUMP_PTX").map(PathBuf::from),
         })
@@ -74,6 +78,18 @@ fn capability(name: &str) -> Outcome<(u32, u32)> {
     match numbers.map(|(major, minor)| (major.parse(), minor.parse())) {
         Some((Ok(major @ 5..), Ok(minor @ 0..=9))) => Ok((major, minor)),
         _ => refuse(Status::InvalidValue, format!("{name} is no compute capability such as 8.0: {value:?}")),
+    }
+}
+
+/// As an H100 does it, unless the variable says otherwise.
+fn arithmetic(name: &str) -> Outcome<Arithmetic> {
+    match env::var_os(name).filter(|value| !value.is_empty()) {
+        None => Ok(Arithmetic::Hardware),
+        Some(value) if value == "hardware" => Ok(Arithmetic::Hardware),
+        Some(value) if value == "exact" => Ok(Arithmetic::Exact),
+        Some(value) => {
+            refuse(Status::InvalidValue, format!("{name} is neither `hardware` nor `exact`: {value:?}"))
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::status::{Failure, Outcome, Status, refuse};
 use crate::counters::LastLaunch;
 use crate::memory::DeviceMemory;
+use crate::numeric::tensor_core::Arithmetic;
 use crate::verdict::Finding;
 
 /// A handle as programs see it. Its high bits say what it names and make it
@@ -168,6 +169,8 @@ pub struct State {
     /// What has been found wrong, until somebody takes it.
     pub findings: Vec<Finding>,
     pub seed: u64,
+    /// How tensor cores add.
+    pub arithmetic: Arithmetic,
     pub eager: bool,
 }
 
@@ -197,6 +200,7 @@ impl State {
             device_pools,
             findings: Vec::new(),
             seed: settings.seed,
+            arithmetic: settings.arithmetic,
             eager: settings.eager,
         })
     }

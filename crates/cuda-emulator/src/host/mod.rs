@@ -15,6 +15,7 @@ pub use choose::{Driver, choose};
 pub use library::install;
 
 use crate::counters::LastLaunch;
+use crate::numeric::tensor_core::Arithmetic;
 use crate::verdict::Finding;
 use library::Library;
 
@@ -88,6 +89,14 @@ pub fn take_findings() -> Vec<Finding> {
 pub fn set_seed(seed: u64) {
     if let Some(library) = Library::installed() {
         (library.set_seed)(seed);
+    }
+}
+
+/// Sets how tensor cores add for launches from now on: as an H100 does, which is
+/// the default, or exactly. Without effect on a real driver.
+pub fn set_arithmetic(arithmetic: Arithmetic) {
+    if let Some(library) = Library::installed() {
+        (library.set_exact)((arithmetic == Arithmetic::Exact).into());
     }
 }
 

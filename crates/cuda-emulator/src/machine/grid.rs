@@ -12,6 +12,7 @@ use super::cluster::{Cluster, Turn};
 use crate::code::{Kernel, SHARED_START};
 use crate::counters::Counters;
 use crate::memory::AddressMap;
+use crate::numeric::tensor_core::Arithmetic;
 use crate::verdict::{Finding, Place, Stand, Verdict};
 
 /// Instructions a cluster executes before others have their turn.
@@ -42,6 +43,8 @@ pub struct Launch {
     pub print: Box<dyn Fn(&str) + Send + Sync>,
     /// 0: blocks and warps in order; anything else: an order drawn from it.
     pub seed: u64,
+    /// How tensor cores add.
+    pub arithmetic: Arithmetic,
 }
 
 impl Launch {

@@ -130,6 +130,13 @@ pub fn test2<A: Lane, B: Lane>(cpu: &Cpu<'_>, i: &Inst, f: impl Fn(A, B) -> bool
     lanes
 }
 
+/// The lanes for which `f(a)` holds.
+#[inline(always)]
+pub fn test1<A: Lane>(cpu: &Cpu<'_>, i: &Inst, f: impl Fn(A) -> bool) -> u32 {
+    let a = row::<A>(cpu, i.src[0]);
+    a.iter().enumerate().fold(0, |lanes, (l, raw)| lanes | u32::from(f(A::from_raw(*raw))) << l)
+}
+
 /// An [`Op`](crate::code::Op) of a function `fn(&mut Cpu, &Inst) -> Flow`,
 /// compiled for both kinds of CPU. The function must be `#[inline(always)]`.
 macro_rules! both {

@@ -9,6 +9,8 @@
 //! - `mbarrier`: arrivals and transaction bytes
 //! - `transfer`: asynchronous copies, from issue to landing
 //! - `access`: an address becomes bytes, or a verdict
+//! - `tensor_map`: a box of a tensor becomes runs of bytes
+//! - `matrix`: where the elements of matrices lie
 //! - `ops`: the instructions, one file per family
 
 mod access;
@@ -17,10 +19,12 @@ mod cluster;
 mod cpu;
 mod grid;
 pub(crate) mod lanes;
+pub(crate) mod matrix;
 mod mbarrier;
 pub mod ops;
 pub(crate) mod registers;
 mod shared;
+pub mod tensor_map;
 mod transfer;
 mod warp;
 

@@ -91,6 +91,16 @@ impl Registers {
         self.base[slot.class() as usize] + slot.index()
     }
 
+    /// The number of a 32-bit register's row, of all frames.
+    pub fn row_of(&self, slot: Slot) -> usize {
+        self.at(slot)
+    }
+
+    /// The number of the running frame's first row of 32-bit registers.
+    pub fn frame_start(&self) -> usize {
+        self.base[Class::R32 as usize]
+    }
+
     /// A predicate row.
     #[inline(always)]
     pub fn pred(&self, kernel: &Kernel, slot: Slot) -> u32 {

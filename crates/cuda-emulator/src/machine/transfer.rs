@@ -5,13 +5,14 @@
 //! meets memory as it was; or, under a seed, at any time before. All that can be
 //! wrong with it is found at its issue. From then on
 //!
-//! - what it will write is undefined (unless it is added to what is there);
-//! - what it will read of shared memory is held: a write there is a conflict.
+//! - what it will write is undefined (unless it is combined with what is there);
+//! - what it will read of shared memory is held: another copy may not go there.
 
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::ops::Range;
 
 use super::cluster::ClusterState;
 use super::grid::Launch;
+use super::tensor_map::{self, Memory as Bytes, Reduction, Tile, Way};
 use crate::code::Kernel;
 use crate::verdict::{Finding, Place, Verdict};
 
@@ -22,19 +23,22 @@ pub enum Memory {
     Global(u64),
     /// Shared memory of the block with this rank: an address in its window.
     Shared(u32, u32),
-    /// Nothing to read: every two bytes are these.
-    Fill(u16),
 }
 
-/// A part of a copy.
-#[derive(Debug, Clone, Copy)]
-pub struct Run {
-    /// Where from.
-    pub from: Memory,
-    /// Where to.
-    pub to: Memory,
-    /// Bytes.
-    pub len: u32,
+/// What is copied.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// A range of bytes.
+    Range {
+        /// Where from.
+        from: Memory,
+        /// Where to.
+        to: Memory,
+        /// Bytes.
+        len: u32,
+    },
+    /// The box of a tensor, between global memory and the shared memory of the block with this rank.
+    Tile(Box<Tile>, Way, u32),
 }
 
 /// How a copy's end is told.
@@ -42,18 +46,8 @@ pub struct Run {
 pub enum Completion {
     /// These bytes complete on the mbarrier of the block with this rank at this address.
     Mbarrier(u32, u32, u32),
-    /// A bulk group of a thread waits for it: the block's rank, the thread.
-    Group(u32, u32),
-}
-
-/// A reduction in place of a copy: element by element, what is there and what is
-/// read become what is written, at once for whoever else looks at the element.
-#[derive(Debug, Clone, Copy)]
-pub struct Reduce {
-    /// Bytes of an element: 2, 4 or 8.
-    pub size: u32,
-    /// On the elements' bits.
-    pub apply: fn(there: u64, read: u64) -> u64,
+    /// A bulk group of the thread that issued it waits for it.
+    Group,
 }
 
 /// The instruction and the threads that did something which ends later.
@@ -78,30 +72,59 @@ impl Origin {
 
 /// A copy in flight.
 pub struct Transfer {
-    /// Its parts.
-    pub runs: Vec<Run>,
+    /// What is copied.
+    pub work: Work,
     /// Not a copy but a reduction.
-    pub reduce: Option<Reduce>,
+    pub reduction: Option<Reduction>,
     /// How its end is told.
     pub completion: Completion,
     /// Who issued it.
     pub origin: Origin,
-    /// What was read, where the source has been released already.
-    held: Option<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Bytes and shadow of its source in shared memory, once that has been released.
+    held: Option<(Vec<u64>, Vec<u64>)>,
     id: u64,
 }
 
 impl Transfer {
     /// A copy about to be issued.
-    pub fn new(runs: Vec<Run>, reduce: Option<Reduce>, completion: Completion, origin: Origin) -> Self {
-        Self { runs, reduce, completion, origin, held: None, id: 0 }
+    pub fn new(work: Work, reduction: Option<Reduction>, completion: Completion, origin: Origin) -> Self {
+        Self { work, reduction, completion, origin, held: None, id: 0 }
     }
 
     /// What is said of another access that wants bytes which this one still needs.
-    pub fn conflict(&self, kernel: &Kernel, rank: u32, address: u32, len: u32, what: &str) -> Verdict {
+    pub fn conflict(&self, kernel: &Kernel, (rank, range): (u32, Range<u32>), what: &str) -> Verdict {
         let pending = Box::new(self.origin.place(kernel));
-        Verdict::Conflict { what: what.to_owned(), rank, address, len, pending }
+        Verdict::Conflict {
+            what: what.to_owned(),
+            rank,
+            address: range.start,
+            len: range.end - range.start,
+            pending,
+        }
     }
+
+    /// The shared memory that it reads: the block's rank and the addresses.
+    fn reads(&self) -> Option<(u32, Range<u32>)> {
+        match &self.work {
+            Work::Range { from: Memory::Shared(rank, at), len, .. } => Some((*rank, *at..*at + *len)),
+            Work::Tile(tile, Way::Store, rank) => Some((*rank, shared_range(tile))),
+            _ => None,
+        }
+    }
+
+    /// The shared memory that it writes.
+    fn writes(&self) -> Option<(u32, Range<u32>)> {
+        match &self.work {
+            Work::Range { to: Memory::Shared(rank, at), len, .. } => Some((*rank, *at..*at + *len)),
+            Work::Tile(tile, Way::Load, rank) => Some((*rank, shared_range(tile))),
+            _ => None,
+        }
+    }
+}
+
+fn shared_range(tile: &Tile) -> Range<u32> {
+    let range = tile.shared();
+    range.start as u32..range.end as u32
 }
 
 /// The copies of a cluster that have not landed, in the order of their issue.
@@ -123,66 +146,58 @@ impl Transfers {
         self.pending.len()
     }
 
-    /// The one in flight, if any, that still has to read some of these bytes of shared memory.
-    pub fn reader_of(&self, rank: u32, address: u32, len: u32) -> Option<&Transfer> {
-        let overlaps = |m: Memory, n: u32| match m {
-            Memory::Shared(r, a) => r == rank && a < address + len && address < a + n,
-            _ => false,
-        };
-        self.pending.iter().find(|t| t.held.is_none() && t.runs.iter().any(|r| overlaps(r.from, r.len)))
+    /// The one in flight, if any, that still has to read some of this shared memory.
+    fn reader_of(&self, place: &(u32, Range<u32>)) -> Option<&Transfer> {
+        self.pending.iter().find(|t| t.held.is_none() && t.reads().is_some_and(|r| overlap(&r, place)))
     }
 
-    /// The one in flight, if any, that will write some of these bytes of shared memory.
-    pub fn writer_of(&self, rank: u32, address: u32, len: u32) -> Option<&Transfer> {
-        let overlaps = |m: Memory, n: u32| match m {
-            Memory::Shared(r, a) => r == rank && a < address + len && address < a + n,
-            _ => false,
-        };
-        self.pending.iter().find(|t| t.runs.iter().any(|r| overlaps(r.to, r.len)))
+    /// The one in flight, if any, that will write some of this shared memory.
+    fn writer_of(&self, place: &(u32, Range<u32>)) -> Option<&Transfer> {
+        self.pending.iter().find(|t| t.writes().is_some_and(|w| overlap(&w, place)))
     }
 }
 
-/// Where bytes lie on the host: data and shadow (`None`: all defined).
-struct Bytes {
-    data: *mut u8,
-    shadow: Option<*mut u8>,
+fn overlap((rank, a): &(u32, Range<u32>), (other, b): &(u32, Range<u32>)) -> bool {
+    rank == other && a.start < b.end && b.start < a.end
 }
 
 impl ClusterState {
     /// Puts a copy in flight. Its memory has been checked.
     pub fn issue(&mut self, mut transfer: Transfer, launch: &Launch) -> Result<u64, Verdict> {
-        for run in &transfer.runs {
-            if let Memory::Shared(rank, address) = run.to {
-                let others = [
-                    self.transfers.reader_of(rank, address, run.len),
-                    self.transfers.writer_of(rank, address, run.len),
-                ];
-                if let Some(other) = others.into_iter().flatten().next() {
-                    let what = "the destination of an asynchronous copy";
-                    return Err(other.conflict(&launch.kernel, rank, address, run.len, what));
-                }
-            }
-            if let Memory::Shared(rank, address) = run.from
-                && let Some(other) = self.transfers.writer_of(rank, address, run.len)
-            {
-                let what = "the source of an asynchronous copy";
-                return Err(other.conflict(&launch.kernel, rank, address, run.len, what));
+        if let Some(to) = transfer.writes() {
+            let others = [self.transfers.reader_of(&to), self.transfers.writer_of(&to)];
+            if let Some(other) = others.into_iter().flatten().next() {
+                return Err(other.conflict(&launch.kernel, to, "the destination of an asynchronous copy"));
             }
         }
-        if transfer.reduce.is_none() {
-            for run in &transfer.runs {
-                let to = self.bytes(run.to, launch);
-                if let Some(shadow) = to.and_then(|to| to.shadow) {
-                    // SAFETY: the destination was checked when the copy was issued.
-                    unsafe { fill(shadow, 0, run.len) };
-                }
-            }
+        if let Some(from) = transfer.reads()
+            && let Some(other) = self.transfers.writer_of(&from)
+        {
+            return Err(other.conflict(&launch.kernel, from, "the source of an asynchronous copy"));
+        }
+        if transfer.reduction.is_none() {
+            self.forget(&transfer.work, launch);
         }
         self.transfers.issued += 1;
         transfer.id = self.transfers.issued;
         let id = transfer.id;
         self.transfers.pending.push(transfer);
         Ok(id)
+    }
+
+    /// What a copy will write is undefined until it lands.
+    fn forget(&self, work: &Work, launch: &Launch) {
+        // SAFETY: the memory was checked before the copy was issued; memory that a
+        // launch can reach is not freed while it runs.
+        unsafe {
+            match work {
+                Work::Range { to, len, .. } => tensor_map::undefine(self.bytes(*to, launch), *len),
+                Work::Tile(tile, Way::Load, rank) => tile.forget(self.shared_bytes(tile, *rank, launch)),
+                Work::Tile(tile, Way::Store, _) => {
+                    tile.ranges(|at, len| tensor_map::undefine(self.bytes(Memory::Global(at), launch), len));
+                }
+            }
+        }
     }
 
     /// Lands everything in flight. Was there anything?
@@ -214,162 +229,77 @@ impl ClusterState {
 
     /// Lets one read its source, which may be written from then on.
     pub fn release(&mut self, id: u64, launch: &Launch) {
-        if let Some(nth) = self.transfers.pending.iter().position(|t| t.id == id && t.held.is_none()) {
-            let held = self.read(&self.transfers.pending[nth].runs, launch);
-            self.transfers.pending[nth].held = Some(held);
+        let Some(nth) = self.transfers.pending.iter().position(|t| t.id == id && t.held.is_none()) else {
+            return;
+        };
+        if let Some((rank, range)) = self.transfers.pending[nth].reads() {
+            let len = range.end - range.start;
+            let words = (len as usize).div_ceil(8);
+            let (mut data, mut shadow) = (vec![0u64; words], vec![0u64; words]);
+            let held = Bytes { data: data.as_mut_ptr().cast(), shadow: Some(shadow.as_mut_ptr().cast()) };
+            // SAFETY: the source was checked when the copy was issued, and the vectors are as long.
+            unsafe { tensor_map::copy(self.bytes(Memory::Shared(rank, range.start), launch), held, len) };
+            self.transfers.pending[nth].held = Some((data, shadow));
         }
     }
 
     /// Lands the nth in flight.
     pub fn land_nth(&mut self, nth: usize, launch: &Launch) -> Result<(), Box<Finding>> {
         let mut transfer = self.transfers.pending.remove(nth);
-        let held = match transfer.held.take() {
-            Some(held) => held,
-            None => self.read(&transfer.runs, launch),
-        };
-        for (run, (data, shadow)) in transfer.runs.iter().zip(&held) {
-            let Some(to) = self.bytes(run.to, launch) else { continue };
-            // SAFETY: the destination was checked when the copy was issued, also for
-            // the alignment of elements; memory that a launch can reach is not freed
-            // while it runs.
-            unsafe {
-                match transfer.reduce {
-                    None => write(to.data, data),
-                    Some(Reduce { size, apply }) => {
-                        let elements = data.chunks_exact(size as usize).enumerate();
-                        for (i, read) in elements {
-                            let read = read.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-                            update(to.data.add(i * size as usize), size, |there| apply(there, read));
-                        }
+        let held = transfer.held.as_mut().map(|(data, shadow)| Bytes {
+            data: data.as_mut_ptr().cast(),
+            shadow: Some(shadow.as_mut_ptr().cast()),
+        });
+        let mut global = |at: u64, _: u32| self.bytes(Memory::Global(at), launch);
+        // SAFETY: all memory was checked when the copy was issued, also for the
+        // alignment of elements; memory that a launch can reach is not freed while it runs.
+        unsafe {
+            match (&transfer.work, transfer.reduction) {
+                (Work::Range { from, to, len }, reduction) => {
+                    let from = held.unwrap_or_else(|| self.bytes(*from, launch));
+                    let to = self.bytes(*to, launch);
+                    match reduction {
+                        None => tensor_map::copy(from, to, *len),
+                        Some(reduction) => reduction.apply(from, to, *len),
                     }
                 }
-                match (to.shadow, transfer.reduce) {
-                    (Some(at), None) => write(at, shadow),
-                    (Some(at), Some(_)) => {
-                        let there = read(at, run.len);
-                        write(at, &there.iter().zip(shadow).map(|(a, b)| a & b).collect::<Vec<_>>());
+                (Work::Tile(tile, way, rank), reduction) => {
+                    let shared = held.unwrap_or_else(|| self.shared_bytes(tile, *rank, launch));
+                    match (way, reduction) {
+                        (Way::Load, _) => tile.load(shared, &mut global),
+                        (Way::Store, None) => tile.store(shared, &mut global),
+                        (Way::Store, Some(reduction)) => tile.reduce(reduction, shared, &mut global),
                     }
-                    (None, _) => {}
                 }
             }
         }
-        match transfer.completion {
-            Completion::Group(..) => Ok(()),
-            Completion::Mbarrier(rank, address, bytes) => {
-                let barrier = self.mbarriers[rank as usize].get_mut(address);
-                let outcome = match barrier {
-                    Some(barrier) => barrier.complete(bytes),
-                    None => Err("it is no mbarrier any more".to_owned()),
-                };
-                outcome.map_err(|problem| {
-                    let place = transfer.origin.place(&launch.kernel);
-                    Box::new(Finding { verdict: Verdict::Mbarrier { address, problem }, place })
-                })
-            }
-        }
-    }
-
-    fn read(&self, runs: &[Run], launch: &Launch) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let one = |run: &Run| {
-            let len = run.len as usize;
-            match (run.from, self.bytes(run.from, launch)) {
-                // SAFETY: the source was checked when the copy was issued.
-                (_, Some(from)) => unsafe {
-                    let shadow = from.shadow.map_or_else(|| vec![0xff; len], |shadow| read(shadow, run.len));
-                    (read(from.data, run.len), shadow)
-                },
-                (Memory::Fill(pair), None) => {
-                    (pair.to_le_bytes().into_iter().cycle().take(len).collect(), vec![0xff; len])
-                }
-                (_, None) => (vec![0; len], vec![0; len]),
-            }
+        let Completion::Mbarrier(rank, address, bytes) = transfer.completion else { return Ok(()) };
+        let outcome = match self.mbarriers[rank as usize].get_mut(address) {
+            Some(barrier) => barrier.complete(bytes),
+            None => Err("it is no mbarrier any more".to_owned()),
         };
-        runs.iter().map(one).collect()
+        outcome.map_err(|problem| {
+            let place = transfer.origin.place(&launch.kernel);
+            Box::new(Finding { verdict: Verdict::Mbarrier { address, problem }, place })
+        })
     }
 
-    fn bytes(&self, memory: Memory, launch: &Launch) -> Option<Bytes> {
+    fn shared_bytes(&self, tile: &Tile, rank: u32, launch: &Launch) -> Bytes {
+        self.bytes(Memory::Shared(rank, shared_range(tile).start), launch)
+    }
+
+    /// Where memory that has been checked lies on the host.
+    fn bytes(&self, memory: Memory, launch: &Launch) -> Bytes {
+        let nowhere = Bytes { data: std::ptr::null_mut(), shadow: None };
         match memory {
-            Memory::Global(address) => {
-                let region = launch.memory.find(address)?;
+            Memory::Global(address) => launch.memory.find(address).map_or(nowhere, |region| {
                 let offset = (address - region.base) as usize;
                 let shadow = (!region.kind.host_writes()).then(|| region.shadow.wrapping_add(offset));
-                Some(Bytes { data: region.data.wrapping_add(offset), shadow })
-            }
-            Memory::Shared(rank, address) => {
-                let (data, shadow) = self.shared[rank as usize].at(address)?;
-                Some(Bytes { data, shadow: Some(shadow) })
-            }
-            Memory::Fill(_) => None,
+                Bytes { data: region.data.wrapping_add(offset), shadow }
+            }),
+            Memory::Shared(rank, address) => self.shared[rank as usize]
+                .at(address)
+                .map_or(nowhere, |(data, shadow)| Bytes { data, shadow: Some(shadow) }),
         }
     }
-}
-
-/// Bytes that others may write at the same time.
-///
-/// # Safety
-/// `at` is valid for `len` bytes.
-unsafe fn read(at: *mut u8, len: u32) -> Vec<u8> {
-    let len = len as usize;
-    let mut bytes = vec![0u8; len];
-    // SAFETY: as the caller says; words are taken where they are aligned.
-    unsafe {
-        let words = if at.addr() % 8 == 0 { len / 8 } else { 0 };
-        for (i, to) in bytes.chunks_exact_mut(8).enumerate().take(words) {
-            to.copy_from_slice(&AtomicU64::from_ptr(at.add(8 * i).cast()).load(Relaxed).to_ne_bytes());
-        }
-        for (i, to) in bytes.iter_mut().enumerate().skip(8 * words) {
-            *to = AtomicU8::from_ptr(at.add(i)).load(Relaxed);
-        }
-    }
-    bytes
-}
-
-/// Writes bytes that others may read at the same time.
-///
-/// # Safety
-/// `at` is valid for as many.
-unsafe fn write(at: *mut u8, bytes: &[u8]) {
-    // SAFETY: as the caller says; words are taken where they are aligned.
-    unsafe {
-        let words = if at.addr() % 8 == 0 { bytes.len() / 8 } else { 0 };
-        for (i, from) in bytes.chunks_exact(8).enumerate().take(words) {
-            let word = u64::from_ne_bytes(from.try_into().unwrap_or_default());
-            AtomicU64::from_ptr(at.add(8 * i).cast()).store(word, Relaxed);
-        }
-        for (i, from) in bytes.iter().enumerate().skip(8 * words) {
-            AtomicU8::from_ptr(at.add(i)).store(*from, Relaxed);
-        }
-    }
-}
-
-/// Changes an element in one step.
-///
-/// # Safety
-/// `at` is valid for `size` bytes and aligned to them.
-unsafe fn update(at: *mut u8, size: u32, f: impl Fn(u64) -> u64) {
-    // SAFETY: as the caller says.
-    unsafe {
-        match size {
-            2 => {
-                let f = |there| Some(f(u64::from(there)) as u16);
-                let _ = AtomicU16::from_ptr(at.cast()).fetch_update(Relaxed, Relaxed, f);
-            }
-            4 => {
-                let f = |there| Some(f(u64::from(there)) as u32);
-                let _ = AtomicU32::from_ptr(at.cast()).fetch_update(Relaxed, Relaxed, f);
-            }
-            _ => {
-                let _ = AtomicU64::from_ptr(at.cast()).fetch_update(Relaxed, Relaxed, |there| Some(f(there)));
-            }
-        }
-    }
-}
-
-/// Writes one byte `len` times.
-///
-/// # Safety
-/// `at` is valid for as many.
-unsafe fn fill(at: *mut u8, byte: u8, len: u32) {
-    // SAFETY: as the caller says.
-    unsafe { write(at, &vec![byte; len as usize]) };
 }

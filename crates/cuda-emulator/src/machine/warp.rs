@@ -17,6 +17,7 @@ use super::cluster::ClusterState;
 use super::cpu::{self, Cpu, Flow, Wait};
 use super::grid::Launch;
 use super::ops::bulk::BulkGroups;
+use super::ops::wgmma;
 use super::registers::Registers;
 use super::shared::Bytes;
 use crate::code::{Guard, Kernel};
@@ -41,6 +42,8 @@ pub struct Warp {
     pub cluster_arrivals: [Option<u64>; 32],
     /// Each lane's bulk copies.
     pub bulk_groups: Vec<BulkGroups>,
+    /// What it has asked of the tensor cores and not waited for.
+    pub wgmma: wgmma::Pending,
     fragments: Vec<Fragment>,
 }
 
@@ -122,6 +125,7 @@ impl Warp {
             local,
             cluster_arrivals: [None; 32],
             bulk_groups: vec![BulkGroups::default(); 32],
+            wgmma: wgmma::Pending::default(),
             fragments: vec![Fragment {
                 pc: 0,
                 mask: lanes,

@@ -1,6 +1,8 @@
 //! Floating point by its definition: a result is the exact one, rounded. Exact
 //! values are fractions of whole numbers of any length.
 
+use std::cmp::Ordering;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
@@ -91,7 +93,16 @@ impl Rounding {
 /// 2^e
 pub fn power(e: i64) -> BigRational {
     let whole = BigInt::one() << e.unsigned_abs();
-    if e < 0 { BigRational::new(BigInt::one(), whole) } else { BigRational::from(whole) }
+    if e < 0 { BigRational::new_raw(BigInt::one(), whole) } else { BigRational::from(whole) }
+}
+
+/// x * 2^e, without the search for common divisors that a product begins with.
+pub fn scale(x: &BigRational, e: i64) -> BigRational {
+    let (numerator, denominator) = (x.numer(), x.denom());
+    match e < 0 {
+        true => BigRational::new_raw(numerator.clone(), denominator << e.unsigned_abs()),
+        false => BigRational::new_raw(numerator << e.unsigned_abs(), denominator.clone()),
+    }
 }
 
 /// The number that a code stands for.
@@ -109,7 +120,10 @@ pub fn decode(bits: u64, f: Format) -> Number {
         0 => (fraction, f.least()),
         _ => (fraction | 1 << f.mantissa, exponent as i64 - 1 + f.least()),
     };
-    let value = BigRational::from(BigInt::from(significand)) * power(e - i64::from(f.mantissa));
+    // An odd numerator has nothing in common with a power of two.
+    let twos = significand.trailing_zeros();
+    let odd = BigRational::from(BigInt::from(significand >> twos));
+    let value = scale(&odd, e - i64::from(f.mantissa) + i64::from(twos));
     Number::Finite(if negative { -value } else { value })
 }
 
@@ -164,8 +178,7 @@ pub fn round(x: &BigRational, negative_zero: bool, f: Format, rounding: Rounding
     }
     // The spacing of the format's numbers around x.
     let e = log2(x).max(f.least());
-    let spacing = power(e - i64::from(f.mantissa));
-    let steps = round_whole(&(x / spacing), rounding);
+    let steps = round_whole(&scale(x, i64::from(f.mantissa) - e), rounding);
     let sign = if x.is_negative() { f.sign() } else { 0 };
     let steps = u64::try_from(steps.abs()).expect("at most twice the significand");
     // Steps carry into the exponent by themselves.
@@ -286,6 +299,77 @@ pub fn saturate(bits: u64, f: Format) -> u64 {
         Number::Finite(x) if x.is_negative() => 0,
         Number::Finite(x) if x > BigRational::one() => one,
         Number::Finite(_) => bits,
+    }
+}
+
+/// Minus zero and what is below it become +0; NaN stays (`.relu`).
+pub fn rectify(bits: u64, f: Format) -> u64 {
+    match decode(bits, f) {
+        Number::Zero(_) | Number::Infinity(true) => 0,
+        Number::Finite(x) if x.is_negative() => 0,
+        _ => bits,
+    }
+}
+
+/// All modifiers that `min` and `max` can have, each with those given.
+pub fn extreme_forms(others: &[&str]) -> Vec<String> {
+    let with = |forms: Vec<String>, suffixes: &[&str]| -> Vec<String> {
+        forms.iter().flat_map(|form| suffixes.iter().map(move |suffix| format!("{form}{suffix}"))).collect()
+    };
+    with(with(with(vec![String::new()], others), &["", ".NaN"]), &["", ".xorsign.abs"])
+}
+
+/// How two numbers stand to each other; `None` where one is NaN. -0 is 0.
+pub fn order(a: u64, b: u64, f: Format) -> Option<Ordering> {
+    // Infinity as a number beyond all of the format's.
+    let beyond = power(1 << f.exponent);
+    let value = |bits| match decode(bits, f) {
+        Number::Nan => None,
+        Number::Infinity(false) => Some(beyond.clone()),
+        Number::Infinity(true) => Some(-beyond.clone()),
+        number => value(&number),
+    };
+    Some(value(a)?.cmp(&value(b)?))
+}
+
+/// `min` or `max`, but for `.ftz`: -0 is below +0.
+pub fn extreme(opcode: &str, form: &str, a: u64, b: u64, f: Format, nan: u64) -> u64 {
+    let is_nan = |bits| decode(bits, f) == Number::Nan;
+    let (x, y) = if form.contains(".xorsign.abs") { (a & !f.sign(), b & !f.sign()) } else { (a, b) };
+    let chosen = match (is_nan(x), is_nan(y)) {
+        (true, true) => return nan,
+        (true, _) | (_, true) if form.contains(".NaN") => return nan,
+        (true, false) => y,
+        (false, true) => x,
+        (false, false) => {
+            let negative = |bits: u64| bits & f.sign() != 0;
+            let x_is_less = match order(x, y, f).expect("no NaN") {
+                Ordering::Equal => negative(x),
+                order => order.is_lt(),
+            };
+            if x_is_less == (opcode == "min") { x } else { y }
+        }
+    };
+    if form.contains(".xorsign.abs") { chosen | (a ^ b) & f.sign() } else { chosen }
+}
+
+/// The properties that `testp` asks for.
+pub const PROPERTIES: [&str; 6] = ["finite", "infinite", "number", "notanumber", "normal", "subnormal"];
+
+/// Has a number the property? Zeros count as normal.
+pub fn has(property: &str, bits: u64, f: Format) -> bool {
+    let smallest_normal = power(f.least());
+    match (property, decode(bits, f)) {
+        ("notanumber", number) => number == Number::Nan,
+        ("number", number) => number != Number::Nan,
+        (_, Number::Nan) => false,
+        ("infinite", number) => matches!(number, Number::Infinity(_)),
+        (_, Number::Infinity(_)) => false,
+        ("finite", _) => true,
+        ("normal", Number::Finite(x)) => x.abs() >= smallest_normal,
+        ("normal", _) => true,
+        ("subnormal", Number::Finite(x)) => x.abs() < smallest_normal,
+        _ => false,
     }
 }
 

@@ -177,7 +177,7 @@ fn program(code: &str, inputs: &[usize], output: usize) -> String {
 }
 
 /// One context for the process, made current on the calling thread.
-fn context() {
+pub fn context() {
     static CONTEXT: OnceLock<usize> = OnceLock::new();
     let context = *CONTEXT.get_or_init(|| {
         let request = std::env::var("DEEPKERN_DEVICE").ok();
@@ -194,8 +194,9 @@ fn context() {
     ok(unsafe { sys::cuCtxSetCurrent(context as sys::CUcontext) });
 }
 
+/// The call must have succeeded.
 #[track_caller]
-fn ok(result: CUresult) {
+pub fn ok(result: CUresult) {
     assert_eq!(result, CUresult::CUDA_SUCCESS, "{:?}", cuda_emulator::findings());
 }
 

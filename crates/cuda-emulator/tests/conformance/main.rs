@@ -7,6 +7,7 @@
 //! defined over `i128` and numbers of any length, roundings over exact fractions
 //! (`exact`), bits one by one.
 
+mod approx;
 mod atomic;
 mod atomic_float;
 mod bits;
@@ -14,12 +15,20 @@ mod carry;
 mod cells;
 mod compare;
 mod contention;
+mod double;
 mod exact;
+mod float;
+mod float_compare;
+mod half;
 mod instruction;
 mod integer;
 mod logic;
+mod matrix;
+mod mma;
 mod product;
 mod refused;
+mod rows;
+mod series;
 mod shift;
 mod simd;
 mod values;

@@ -100,7 +100,7 @@ fn float_edges(mantissa: u32, exponent: u32) -> Vec<u64> {
 
 /// Half of the random numbers lie near 1, so that sums and products of them round.
 fn random_float(bits: u64, mantissa: u32, exponent: u32) -> u64 {
-    if bits.count_ones() % 2 == 0 {
+    if bits.count_ones().is_multiple_of(2) {
         return bits >> (63 - mantissa - exponent);
     }
     let bias = (1u64 << (exponent - 1)) - 1;

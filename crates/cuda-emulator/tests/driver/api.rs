@@ -61,7 +61,7 @@ fn every_error_has_a_name_and_a_description() {
 }
 
 /// The entry point of a name, as the CUDA runtime asks for it.
-fn entry(name: &str, version: c_int) -> Option<*mut c_void> {
+pub fn entry(name: &str, version: c_int) -> Option<*mut c_void> {
     let name = CString::new(name).unwrap();
     let (mut function, mut result) = (ptr::null_mut(), None);
     let status = result.insert(sys::CUdriverProcAddressQueryResult::CU_GET_PROC_ADDRESS_SUCCESS);

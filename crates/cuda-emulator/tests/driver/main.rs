@@ -7,6 +7,9 @@ mod copies;
 mod kernels;
 mod memory;
 mod streams;
+mod tensor_map;
+#[path = "../common/tensor_map.rs"]
+mod tensor_maps;
 
 use std::ffi::c_void;
 use std::ptr;
@@ -98,15 +101,21 @@ fn event() -> sys::CUevent {
 /// Whether this is a process in which only the named test runs, with these
 /// environment variables. If not, starts one and waits for it to pass.
 fn alone(test: &str, environment: &[(&str, &str)]) -> bool {
+    logged(test, environment).is_none()
+}
+
+/// The same; gives what such a process wrote to stderr, and nothing inside it.
+fn logged(test: &str, environment: &[(&str, &str)]) -> Option<String> {
     const ALONE: &str = "DRIVER_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
-        return true;
+        return None;
     }
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").envs(environment.iter().copied());
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let passed = output.status.success() && text.contains("1 passed");
-    assert!(passed, "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    false
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(passed, "{text}\n{log}");
+    Some(log)
 }

@@ -7,6 +7,7 @@ use cuda_emulator::code::Program;
 use cuda_emulator::counters::Counters;
 use cuda_emulator::machine::{self, Launch};
 use cuda_emulator::memory::{DeviceMemory, RegionKind};
+use cuda_emulator::numeric::tensor_core::Arithmetic;
 use cuda_emulator::verdict::Finding;
 
 /// A type that memory can hold as it is.
@@ -30,6 +31,8 @@ pub struct Device {
     program: Program,
     /// Dynamic shared memory of the launches.
     pub dynamic_shared: u32,
+    /// How tensor cores add.
+    pub arithmetic: Arithmetic,
     /// Blocks that fit at a time.
     pub resident: u32,
     /// Blocks of a cluster.
@@ -53,7 +56,15 @@ impl Device {
             // SAFETY: the image is as long as it says.
             unsafe { memory.write(*address, image.as_ptr(), image.len() as u64) }.expect("in bounds");
         }
-        Self { memory, program, dynamic_shared: 0, resident: 64, cluster: [1; 3], printed: Arc::default() }
+        Self {
+            memory,
+            program,
+            dynamic_shared: 0,
+            arithmetic: Arithmetic::Hardware,
+            resident: 64,
+            cluster: [1; 3],
+            printed: Arc::default(),
+        }
     }
 
     /// `bytes` of undefined memory.
@@ -122,6 +133,7 @@ impl Device {
             resident: self.resident,
             print: Box::new(move |text| printed.lock().expect("printing").push(text.to_owned())),
             seed,
+            arithmetic: self.arithmetic,
         })
     }
 

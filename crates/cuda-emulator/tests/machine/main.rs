@@ -3,4 +3,7 @@
 mod asynchronous;
 mod device;
 mod programs;
+mod tensor_core;
+mod tensor_map;
 mod verdicts;
+mod wgmma;

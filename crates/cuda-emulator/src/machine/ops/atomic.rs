@@ -19,7 +19,7 @@ use crate::ptx::ast::{Instruction, Operand, Space, Type, Type::*};
 use crate::verdict::{Access, Use, Verdict};
 
 /// The new value of (old value, first operand, second operand).
-type Update = fn(u64, u64, u64) -> u64;
+pub type Update = fn(u64, u64, u64) -> u64;
 
 /// Every operation, with the types that it has.
 const OPERATIONS: &[(&str, &[Type], Update)] = &[
@@ -54,6 +54,11 @@ const OPERATIONS: &[(&str, &[Type], Update)] = &[
     ("cas", &[B16, B32, B64], |a, b, c| if a == b { c } else { a }),
 ];
 
+/// The operation of this name on this type, if there is one.
+pub fn operation(name: &str, ty: Type) -> Option<Update> {
+    OPERATIONS.iter().find(|(known, types, _)| *known == name && types.contains(&ty)).map(|(_, _, f)| *f)
+}
+
 /// The NaN that NVIDIA's f32 units give.
 const NAN_F32: u32 = 0x7fff_ffff;
 /// The same in f16 and bf16.
@@ -65,7 +70,7 @@ fn add_f32(a: u64, b: u64) -> u64 {
 }
 
 /// In global memory `add.f32` flushes subnormal operands and results to zero.
-fn add_f32_flushing(a: u64, b: u64, _: u64) -> u64 {
+pub fn add_f32_flushing(a: u64, b: u64, _: u64) -> u64 {
     let flush = |v: u64| if f32::from_bits(v as u32).is_subnormal() { v & 0x8000_0000 } else { v };
     flush(add_f32(flush(a), flush(b)))
 }
@@ -113,7 +118,7 @@ fn halves(a: u64, b: u64, f: impl Fn(u64, u64) -> u64) -> u64 {
 /// # Safety
 /// `at` is valid for `width` bytes and aligned to them.
 #[inline(always)]
-unsafe fn update(at: *mut u8, width: u32, f: impl Fn(u64) -> u64) -> (u64, u64) {
+pub unsafe fn update(at: *mut u8, width: u32, f: impl Fn(u64) -> u64) -> (u64, u64) {
     macro_rules! exchange {
         ($atomic:ty, $bits:ty) => {{
             // SAFETY: as the caller says; atomics have the layout of their integers.

@@ -10,7 +10,8 @@ use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::memory::{address, space_of};
 use crate::machine::registers::Raw;
-use crate::machine::transfer::{Completion, Memory, Reduce, Run, Transfer};
+use crate::machine::tensor_map::Reduction;
+use crate::machine::transfer::{Completion, Memory, Transfer, Work};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
 use crate::verdict::{Access, Use, Verdict};
@@ -41,6 +42,39 @@ const PREFETCH: u32 = 8;
 
 /// A reduction by its number in `aux` above these bits.
 const REDUCE: u32 = 8;
+/// The number of no reduction.
+const COPY: usize = 255;
+
+/// The reductions that ptxas takes, and whether they exist into the shared memory of a cluster too.
+const REDUCTIONS: &[(&str, Type, bool)] = &[
+    ("add", Type::U32, true),
+    ("add", Type::S32, true),
+    ("add", Type::U64, true),
+    ("add", Type::F16, false),
+    ("add", Type::Bf16, false),
+    ("add", Type::F32, false),
+    ("add", Type::F64, false),
+    ("min", Type::U32, true),
+    ("min", Type::S32, true),
+    ("min", Type::U64, false),
+    ("min", Type::S64, false),
+    ("min", Type::F16, false),
+    ("min", Type::Bf16, false),
+    ("max", Type::U32, true),
+    ("max", Type::S32, true),
+    ("max", Type::U64, false),
+    ("max", Type::S64, false),
+    ("max", Type::F16, false),
+    ("max", Type::Bf16, false),
+    ("inc", Type::U32, true),
+    ("dec", Type::U32, true),
+    ("and", Type::B32, true),
+    ("and", Type::B64, false),
+    ("or", Type::B32, true),
+    ("or", Type::B64, false),
+    ("xor", Type::B32, true),
+    ("xor", Type::B64, false),
+];
 
 /// src: destination, source, bytes, mbarrier or none. list: the mask of a multicast.
 #[inline(never)]
@@ -106,15 +140,15 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
     if i.aux & FROM_SHARED == 0 {
         cpu.block.counters.global_read_bytes += u64::from(len);
     }
-    let reduce = REDUCTIONS.get((i.aux >> REDUCE) as usize).map(|(_, _, reduce)| *reduce);
+    let reduction =
+        REDUCTIONS.get((i.aux >> REDUCE) as usize).and_then(|(name, ty, _)| Reduction::of(name, *ty));
     let origin = cpu.origin(1 << lane);
     if i.aux & TO_SHARED == 0 {
         let to = Memory::Global(cpu.global_target(to, len, GRAIN, Access::Write)?);
         cpu.block.counters.global_written_bytes += u64::from(len);
-        let thread = cpu.warp.index * 32 + lane as u32;
-        let completion = Completion::Group(cpu.block.rank, thread);
-        let runs = vec![Run { from: source, to, len }];
-        let id = cpu.cluster.issue(Transfer::new(runs, reduce, completion, origin), cpu.launch)?;
+        let work = Work::Range { from: source, to, len };
+        let transfer = Transfer::new(work, reduction, Completion::Group, origin);
+        let id = cpu.cluster.issue(transfer, cpu.launch)?;
         cpu.warp.bulk_groups[lane].push(id);
         return Ok(());
     }
@@ -124,9 +158,9 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
         return Err(Verdict::Operand { problem: other_block(rank, barrier_rank) });
     }
     for rank in destinations(cpu, i.aux & MULTICAST != 0, multicast, rank)? {
-        let runs = vec![Run { from: source, to: Memory::Shared(rank, address), len }];
+        let work = Work::Range { from: source, to: Memory::Shared(rank, address), len };
         let completion = Completion::Mbarrier(rank, barrier, len);
-        cpu.cluster.issue(Transfer::new(runs, reduce, completion, origin), cpu.launch)?;
+        cpu.cluster.issue(Transfer::new(work, reduction, completion, origin), cpu.launch)?;
     }
     Ok(())
 }
@@ -185,54 +219,6 @@ fn wait_group(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     Flow::Next
 }
 
-// ---- Reductions ------------------------------------------------------------------------
-
-/// A function of two elements of a type.
-macro_rules! reduction {
-    ($ty:ty: $bits:ty, |$there:ident, $read:ident| $e:expr) => {
-        Reduce {
-            size: size_of::<$ty>() as u32,
-            apply: |there, read| {
-                let $there = <$ty>::from_ne_bytes((there as $bits).to_ne_bytes());
-                let $read = <$ty>::from_ne_bytes((read as $bits).to_ne_bytes());
-                let result: $ty = $e;
-                <$bits>::from_ne_bytes(result.to_ne_bytes()).into()
-            },
-        }
-    };
-}
-
-/// `inc` and `dec` as `atom` defines them: up to a bound, down from one.
-const REDUCTIONS: &[(&str, &str, Reduce)] = &[
-    ("add", "u32", reduction!(u32: u32, |a, b| a.wrapping_add(b))),
-    ("add", "s32", reduction!(i32: u32, |a, b| a.wrapping_add(b))),
-    ("add", "u64", reduction!(u64: u64, |a, b| a.wrapping_add(b))),
-    ("add", "s64", reduction!(i64: u64, |a, b| a.wrapping_add(b))),
-    ("add", "f32", reduction!(f32: u32, |a, b| a + b)),
-    ("add", "f64", reduction!(f64: u64, |a, b| a + b)),
-    ("add", "f16", reduction!(half::f16: u16, |a, b| half::f16::from_f64(a.to_f64() + b.to_f64()))),
-    ("add", "bf16", reduction!(half::bf16: u16, |a, b| half::bf16::from_f64(a.to_f64() + b.to_f64()))),
-    ("min", "u32", reduction!(u32: u32, |a, b| a.min(b))),
-    ("min", "s32", reduction!(i32: u32, |a, b| a.min(b))),
-    ("min", "u64", reduction!(u64: u64, |a, b| a.min(b))),
-    ("min", "s64", reduction!(i64: u64, |a, b| a.min(b))),
-    ("max", "u32", reduction!(u32: u32, |a, b| a.max(b))),
-    ("max", "s32", reduction!(i32: u32, |a, b| a.max(b))),
-    ("max", "u64", reduction!(u64: u64, |a, b| a.max(b))),
-    ("max", "s64", reduction!(i64: u64, |a, b| a.max(b))),
-    ("inc", "u32", reduction!(u32: u32, |a, b| if a >= b { 0 } else { a + 1 })),
-    ("dec", "u32", reduction!(u32: u32, |a, b| if a == 0 || a > b { b } else { a - 1 })),
-    ("and", "b32", reduction!(u32: u32, |a, b| a & b)),
-    ("and", "b64", reduction!(u64: u64, |a, b| a & b)),
-    ("or", "b32", reduction!(u32: u32, |a, b| a | b)),
-    ("or", "b64", reduction!(u64: u64, |a, b| a | b)),
-    ("xor", "b32", reduction!(u32: u32, |a, b| a ^ b)),
-    ("xor", "b64", reduction!(u64: u64, |a, b| a ^ b)),
-];
-
-/// The number of no reduction.
-const COPY: usize = 255;
-
 // ---- Decoding --------------------------------------------------------------------------
 
 /// Decodes `cp.async.bulk` and `cp.reduce.async.bulk` but for tensors.
@@ -286,10 +272,16 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let mut number = COPY;
     if reduces {
         let operation = m.advance();
+        let noftz = m.take("noftz");
+        let ty = m.ty();
         // Sums of f16 and bf16 keep subnormals, which must be said.
-        m.take("noftz");
-        let ty = m.advance();
-        let known = |(op, t, _): &(&str, &str, Reduce)| Some(*op) == operation && Some(*t) == ty;
+        let says_so = operation == Some("add") && matches!(ty, Some(Type::F16 | Type::Bf16));
+        let known = |(name, t, shared): &(&str, Type, bool)| {
+            Some(*name) == operation
+                && Some(*t) == ty
+                && noftz == says_so
+                && (*shared || aux & TO_SHARED == 0)
+        };
         number = REDUCTIONS.iter().position(known).ok_or_else(|| d.unknown(i))?;
     }
     aux |= (number as u32) << REDUCE;

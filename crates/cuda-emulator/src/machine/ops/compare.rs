@@ -1,4 +1,4 @@
-//! `setp` and `selp`.
+//! `setp` of integers and bits, and `selp`.
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Op, Slot};
 use crate::machine::lanes::{both, test2};
@@ -7,31 +7,39 @@ use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Type};
 
-const AND: u32 = 1;
-const OR: u32 = 2;
-const XOR: u32 = 3;
+/// How the third operand of a comparison is combined with its result, in `aux`: `.and`.
+pub const AND: u32 = 1;
+/// `.or`
+pub const OR: u32 = 2;
+/// `.xor`
+pub const XOR: u32 = 3;
 
-/// p = (a cmp b) op c, q = !(a cmp b) op c; the operation is in `aux`.
-fn set(cpu: &mut Cpu<'_>, i: &Inst, holds: u32) -> Flow {
+/// `lanes` combined with the third operand, as `aux` says, and which of them are undefined.
+#[inline(always)]
+pub fn combine(cpu: &Cpu<'_>, i: &Inst, lanes: [u32; 2]) -> ([u32; 2], u32) {
     let r = &cpu.warp.registers;
-    let mut undefined = r.undefined(i.src[0]) | r.undefined(i.src[1]);
-    let c = match i.aux {
-        0 => 0,
-        _ => {
-            undefined |= r.undefined(i.src[2]);
-            r.pred(cpu.kernel, i.src[2])
-        }
-    };
-    let combine = |x: u32| match i.aux {
+    let undefined = r.undefined(i.src[0]) | r.undefined(i.src[1]);
+    if i.aux == 0 {
+        return (lanes, undefined);
+    }
+    let c = r.pred(cpu.kernel, i.src[2]);
+    let combined = lanes.map(|x| match i.aux {
         AND => x & c,
         OR => x | c,
         XOR => x ^ c,
         _ => x,
-    };
+    });
+    (combined, undefined | r.undefined(i.src[2]))
+}
+
+/// p and q, each combined with c.
+#[inline(always)]
+pub fn set(cpu: &mut Cpu<'_>, i: &Inst, lanes: [u32; 2]) -> Flow {
+    let ([p, q], undefined) = combine(cpu, i, lanes);
     let mask = cpu.mask;
-    cpu.warp.registers.set_pred(i.dst[0], mask, combine(holds), undefined);
+    cpu.warp.registers.set_pred(i.dst[0], mask, p, undefined);
     if i.dst[1].is_some() {
-        cpu.warp.registers.set_pred(i.dst[1], mask, combine(!holds), undefined);
+        cpu.warp.registers.set_pred(i.dst[1], mask, q, undefined);
     }
     Flow::Next
 }
@@ -41,7 +49,7 @@ macro_rules! test {
         #[inline(always)]
         fn body(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             let holds = test2::<$ty, $ty>(cpu, i, |$a, $b| $e);
-            set(cpu, i, holds)
+            set(cpu, i, [holds, !holds])
         }
         both!(body)
     }};
@@ -61,32 +69,8 @@ macro_rules! ordered {
     };
 }
 
-macro_rules! float {
-    ($ty:ty, $word:expr) => {
-        match $word {
-            "eq" => test!($ty, |a, b| a == b),
-            // Ordered: false where either is NaN.
-            "ne" => test!($ty, |a, b| !a.is_nan() && !b.is_nan() && a != b),
-            "lt" => test!($ty, |a, b| a < b),
-            "le" => test!($ty, |a, b| a <= b),
-            "gt" => test!($ty, |a, b| a > b),
-            "ge" => test!($ty, |a, b| a >= b),
-            // Unordered: true where either is NaN.
-            "equ" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a == b),
-            "neu" => test!($ty, |a, b| a != b),
-            "ltu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a < b),
-            "leu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a <= b),
-            "gtu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a > b),
-            "geu" => test!($ty, |a, b| a.is_nan() || b.is_nan() || a >= b),
-            "num" => test!($ty, |a, b| !a.is_nan() && !b.is_nan()),
-            "nan" => test!($ty, |a, b| a.is_nan() || b.is_nan()),
-            _ => return None,
-        }
-    };
-}
-
 fn comparison(word: &str, ty: Type) -> Option<Op> {
-    use Type::{B16, B32, B64, F32, F64, S16, S32, S64, U16, U32, U64};
+    use Type::{B16, B32, B64, S16, S32, S64, U16, U32, U64};
     // Bits can be equal or not; only unsigned numbers have the unsigned words.
     if matches!(ty, B16 | B32 | B64) && !matches!(word, "eq" | "ne")
         || matches!(ty, S16 | S32 | S64) && matches!(word, "lo" | "ls" | "hi" | "hs")
@@ -100,8 +84,6 @@ fn comparison(word: &str, ty: Type) -> Option<Op> {
         S16 => ordered!(i16, word),
         S32 => ordered!(i32, word),
         S64 => ordered!(i64, word),
-        F32 => float!(f32, word),
-        F64 => float!(f64, word),
         _ => return None,
     })
 }

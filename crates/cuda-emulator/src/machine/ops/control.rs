@@ -17,7 +17,10 @@ fn bra(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
 }
 
 #[inline(always)]
-fn exit(_: &mut Cpu<'_>, _: &Inst) -> Flow {
+fn exit(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    if cpu.mask == cpu.warp.live {
+        cpu.warp.wgmma.abandon(0, 0);
+    }
     Flow::Exit
 }
 
@@ -117,6 +120,7 @@ fn enter(cpu: &mut Cpu<'_>, i: &Inst, index: usize, lanes: u32) -> Flow {
 /// `ret`: results go to the caller's variables.
 #[inline(always)]
 fn ret(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    cpu.warp.wgmma.abandon(cpu.depth, cpu.warp.registers.frame_start());
     if let Some(back) = cpu.calls.last() {
         let kernel = cpu.kernel;
         let site = &kernel.code[*back as usize - 1];

@@ -371,8 +371,13 @@ fn emit(d: &mut Decoder<'_>, op: crate::code::Op, shape: Shape, reference: Refer
 /// The address that a memory operand names, as one row.
 pub fn address(d: &mut Decoder<'_>, operand: &Operand, space: Space) -> Result<Slot, DecodeError> {
     let Reference { base, offset } = d.reference(operand, space)?;
+    Ok(emit_sum(d, base, offset))
+}
+
+/// A row plus a number.
+pub fn emit_sum(d: &mut Decoder<'_>, base: Slot, offset: i64) -> Slot {
     if offset == 0 {
-        return Ok(base);
+        return base;
     }
     let sum = d.temporary(base.class());
     let (op, offset) = match base.class() {
@@ -380,7 +385,7 @@ pub fn address(d: &mut Decoder<'_>, operand: &Operand, space: Space) -> Result<S
         _ => (lane_op!(|a: u32, b: u32| -> u32 { a.wrapping_add(b) }), d.constant32(offset as u32)),
     };
     d.emit(op, Kind::Integer, &[sum], &[base, offset]);
-    Ok(sum)
+    sum
 }
 
 /// A state space by its suffix.

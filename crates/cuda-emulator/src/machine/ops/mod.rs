@@ -8,9 +8,11 @@ pub mod atomic128;
 pub mod barrier;
 pub mod bits;
 pub mod bulk;
+pub mod bulk_tensor;
 pub mod carry;
 pub mod cluster;
 pub mod compare;
+pub mod compare_float;
 pub mod control;
 pub mod convert;
 pub mod dot;
@@ -18,17 +20,23 @@ pub mod float;
 pub mod host_call;
 pub mod integer;
 pub mod logic;
+pub mod matrix;
 pub mod mbarrier;
 pub mod memory;
+pub mod mma;
 pub mod moves;
 pub mod permute;
 pub mod predicate;
+pub mod prefetch;
 pub mod printf;
 pub mod product;
 pub mod set;
 pub mod shift;
 pub mod special;
+pub mod tensor;
+pub mod tensor_map;
 pub mod warp;
+pub mod wgmma;
 
 use crate::code::{DecodeError, Decoder, Kind, Op, Slot};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -36,6 +44,9 @@ use crate::ptx::ast::{Instruction, Operand, Type};
 /// Decodes one instruction into the compact form.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match i.opcode.as_str() {
+        "tensormap" => tensor_map::decode(d, i),
+        "fence" if i.modifiers.iter().any(|m| m == "tensormap::generic") => tensor_map::decode_fence(d, i),
+        "prefetch" | "prefetchu" => prefetch::decode(d, i),
         "mov" | "cvta" | "isspacep" => moves::decode(d, i),
         "ld" | "ldu" | "st" => memory::decode(d, i),
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" => control::decode(d, i),
@@ -44,10 +55,17 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
         "mbarrier" => mbarrier::decode(d, i),
         "mapa" | "getctarank" => cluster::decode(d, i),
+        "cp" if i.modifiers.iter().any(|m| m == "tensor") => bulk_tensor::decode(d, i),
         "cp" if i.modifiers.iter().any(|m| m == "bulk") => bulk::decode(d, i),
+        "setp" | "set" if is_float(i) => compare_float::decode(d, i),
+        "mma" => mma::decode(d, i),
+        "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(d, i),
+        "wgmma" => wgmma::decode(d, i),
         "setp" | "selp" => compare::decode(d, i),
         "cvt" => convert::decode(d, i),
-        "fma" | "rcp" | "sqrt" => float::decode(d, i),
+        "fma" | "rcp" | "sqrt" | "rsqrt" | "sin" | "cos" | "lg2" | "ex2" | "tanh" | "copysign" | "testp" => {
+            float::decode(d, i)
+        }
         "rem" | "sad" => integer::decode(d, i),
         "mul24" | "mad24" | "madc" => product::decode(d, i),
         "addc" | "subc" => carry::decode(d, i),
@@ -58,14 +76,12 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "dp4a" | "dp2a" => dot::decode(d, i),
         "set" | "slct" => set::decode(d, i),
         // Integers and floats share these names; the type comes last.
-        "add" | "sub" | "mul" | "mad" | "div" | "min" | "max" | "abs" | "neg" => {
-            match (i.opcode.as_str(), i.modifiers.last().map(String::as_str)) {
-                (_, Some("f32")) => float::decode(d, i),
-                ("mul" | "mad", _) => product::decode(d, i),
-                ("add" | "sub", _) if i.modifiers.iter().any(|m| m == "cc") => carry::decode(d, i),
-                _ => integer::decode(d, i),
-            }
+        "add" | "sub" | "mul" | "mad" | "div" | "min" | "max" | "abs" | "neg" if is_float(i) => {
+            float::decode(d, i)
         }
+        "mul" | "mad" => product::decode(d, i),
+        "add" | "sub" if i.modifiers.iter().any(|m| m == "cc") => carry::decode(d, i),
+        "add" | "sub" | "div" | "min" | "max" | "abs" | "neg" => integer::decode(d, i),
         _ => Err(d.unknown(i)),
     }
 }
@@ -95,6 +111,12 @@ pub fn kept(d: &mut Decoder<'_>, i: &Instruction, ty: Type) -> Result<Slot, Deco
         None | Some(Operand::Sink) => Err(d.unknown(i)),
         Some(operand) => d.dest(operand, ty),
     }
+}
+
+/// Is the type that an instruction's operands have one of floats?
+fn is_float(i: &Instruction) -> bool {
+    let ty = i.modifiers.last().map_or("", String::as_str);
+    matches!(ty, "f16" | "f16x2" | "bf16" | "bf16x2" | "f32" | "f32x2" | "f64")
 }
 
 /// The modifiers of an instruction, taken off one by one while it is decoded;

@@ -1,0 +1,79 @@
+//! `mma.sync`: a warp multiplies two small matrices and adds a third.
+
+use super::tensor::{self, Undefined};
+use crate::code::{DecodeError, Decoder, Inst, Kind};
+use crate::machine::lanes::both;
+use crate::machine::matrix::fragment::{DEPTH, ROWS};
+use crate::machine::ops::Modifiers;
+use crate::machine::{Cpu, Flow};
+use crate::numeric::tensor_core::{Operation, Unit, multiply_accumulate};
+use crate::ptx::ast::Instruction;
+
+const COLUMNS: usize = 8;
+
+/// List: D; A, B, C.
+#[inline(always)]
+fn multiply(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    if let Err(flow) = cpu.whole_warp() {
+        return flow;
+    }
+    let op = tensor::unpack(i.aux);
+    let depth = op.k * op.a.bytes();
+    let (results, operands) = (cpu.results(i), cpu.operands(i));
+    let (a, operands) = operands.split_at(depth / 8);
+    let (b, c) = operands.split_at(depth / 16);
+
+    let mut undefined = Undefined::NOTHING;
+    let (mut a_codes, mut b_codes) = ([0; ROWS * DEPTH], [0; COLUMNS * DEPTH]);
+    tensor::read_a(cpu, a, depth, &mut a_codes, &mut undefined);
+    tensor::read_b(cpu, b, depth, &mut b_codes, &mut undefined);
+    let mut d = [0; ROWS * COLUMNS];
+    tensor::read_d(cpu, &op, c, &mut d);
+    let mut halves = [[0; 2]; 4];
+    for (register, (halves, c)) in halves.iter_mut().zip(c).enumerate() {
+        let before = tensor::undefined_halves(&cpu.warp.registers, *c);
+        *halves = tensor::undefined_result(&undefined, op.d, register, before);
+    }
+
+    let (a_codes, b_codes) = (&a_codes[..ROWS * depth], &b_codes[..COLUMNS * depth]);
+    multiply_accumulate(&op, cpu.launch.arithmetic, a_codes, b_codes, &mut d);
+    cpu.block.counters.tensor_multiply_adds += (ROWS * op.n * op.k) as u64;
+
+    tensor::write_d(&mut cpu.warp.registers, &op, results, &d);
+    for (d, halves) in results.iter().zip(halves) {
+        tensor::set_undefined_halves(&mut cpu.warp.registers, *d, halves);
+    }
+    Flow::Next
+}
+
+/// Decodes this family.
+pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    let mut m = Modifiers::of(i);
+    let form = m.take("sync") && m.take("aligned");
+    let k = m.take_if(|w| w.strip_prefix("m16n8k").and_then(|k| k.parse::<usize>().ok()));
+    let layout = m.take("row") && m.take("col");
+    let saturate = m.take("satfinite");
+    let sum = m.take_if(|w| tensor::accumulator_of(w, saturate));
+    let (a, b) = (m.take_if(tensor::format_of), m.take_if(tensor::format_of));
+    let start = m.take_if(|w| tensor::accumulator_of(w, saturate));
+    let (true, Some(k), Some(a), Some(b), Some(sum)) = (form && layout && m.done(), k, a, b, sum) else {
+        return Err(d.unknown(i));
+    };
+    let integer = matches!(sum, crate::numeric::tensor_core::Accumulator::S32 { .. });
+    let depth = k * a.bytes();
+    if start != Some(sum) || !tensor::exists(a, b, sum) || !matches!(depth, 16 | 32) || saturate && !integer {
+        return Err(d.unknown(i));
+    }
+    d.expect_operands(i, 4)?;
+    let op = Operation { a, b, d: sum, unit: Unit::Warp, negate: false, n: COLUMNS, k };
+    let accumulators = tensor::accumulator_registers(sum, COLUMNS);
+    let results = tensor::registers(d, &i.operands[0], accumulators)?;
+    let mut operands = tensor::registers(d, &i.operands[1], depth / 8)?;
+    operands.extend(tensor::registers(d, &i.operands[2], depth / 16)?);
+    operands.extend(tensor::registers(d, &i.operands[3], accumulators)?);
+    let list = d.list(&results, &operands);
+    let inst = d.emit(both!(multiply), Kind::Tensor, &[], &[]);
+    inst.aux = tensor::pack(&op);
+    inst.list = list;
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! `wgmma`: the four warps of a warpgroup multiply matrices, asynchronously.
+//!
+//! Each warp makes its 16 of the 64 rows. An operation is only recorded when it is
+//! issued: that its matrices are in shared memory is checked, and its accumulators
+//! become undefined. It lands when `wait_group` demands it, as late as is legal:
+//! only then are its memory and registers read, so that whatever touched them too
+//! early has done so.
+
+mod pending;
+mod shared;
+
+use pending::Multiply;
+pub use pending::Pending;
+use shared::Part;
+
+use super::tensor::{self, COLUMNS, Undefined};
+use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
+use crate::machine::lanes::both;
+use crate::machine::matrix::descriptor::Major;
+use crate::machine::matrix::fragment::{DEPTH, ROWS};
+use crate::machine::ops::Modifiers;
+use crate::machine::registers::Raw;
+use crate::machine::{Cpu, Flow};
+use crate::numeric::tensor_core::{Accumulator, Format, Operation, Unit, multiply_accumulate};
+use crate::ptx::ast::{Instruction, Operand, Type};
+use crate::verdict::{Use, Verdict};
+
+const TRANSPOSED_A: u32 = 1 << tensor::BITS;
+const TRANSPOSED_B: u32 = 2 << tensor::BITS;
+
+/// Registers of A, if it is in registers.
+const A_REGISTERS: usize = 4;
+
+/// List: D; A, where it is in registers; D. src: A's descriptor, or none; B's; `scale-d`.
+#[inline(always)]
+fn issue(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    match prepare(cpu, i) {
+        Ok(multiply) => {
+            hold(cpu, i);
+            cpu.warp.wgmma.issue(multiply);
+            let op = tensor::unpack(i.aux);
+            cpu.block.counters.tensor_multiply_adds += (ROWS * op.n * op.k) as u64;
+            Flow::Next
+        }
+        Err(flow) => flow,
+    }
+}
+
+/// Everything that can be wrong with an operation.
+fn prepare(cpu: &mut Cpu<'_>, i: &Inst) -> Result<Multiply, Flow> {
+    cpu.whole_warp()?;
+    whole_warpgroup(cpu)?;
+    let a = match i.src[0].is_some() {
+        true => descriptor(cpu, i.src[0])?,
+        false => 0,
+    };
+    let b = descriptor(cpu, i.src[1])?;
+    cpu.require_defined(i.src[2], Use::Control)?;
+    let accumulate = match cpu.warp.registers.pred(cpu.kernel, i.src[2]) {
+        0 => false,
+        u32::MAX => true,
+        _ => return Err(differs(cpu, "scale-d")),
+    };
+    let multiply = Multiply::new(cpu.pc, cpu.depth, a, b, accumulate);
+    if i.src[0].is_some() {
+        cpu.check_part(&part_of_a(cpu, i, &multiply))?;
+    }
+    cpu.check_part(&part_of_b(i, &multiply))?;
+    Ok(multiply)
+}
+
+fn whole_warpgroup(cpu: &mut Cpu<'_>) -> Result<(), Flow> {
+    let threads: u32 = cpu.launch.block.iter().product();
+    if (cpu.warp.index / 4 + 1) * 128 <= threads {
+        return Ok(());
+    }
+    let problem = format!(
+        "wgmma is for four whole warps, the first of them a multiple of four: warp {} is in no such group of a \
+         block of {threads} threads",
+        cpu.warp.index
+    );
+    Err(cpu.fault(Verdict::Operand { problem }, u32::MAX))
+}
+
+/// A descriptor, which all lanes must agree on.
+fn descriptor(cpu: &mut Cpu<'_>, slot: Slot) -> Result<u64, Flow> {
+    cpu.require_defined(slot, Use::Address)?;
+    let row = u64::row(&cpu.warp.registers, cpu.kernel, slot);
+    match row.iter().all(|bits| *bits == row[0]) {
+        true => Ok(row[0]),
+        false => Err(differs(cpu, "matrix descriptor")),
+    }
+}
+
+fn differs(cpu: &mut Cpu<'_>, what: &str) -> Flow {
+    let problem = format!("the lanes of a warp have different values of a {what}");
+    cpu.fault(Verdict::Operand { problem }, u32::MAX)
+}
+
+fn part_of_a(cpu: &Cpu<'_>, i: &Inst, multiply: &Multiply) -> Part {
+    let major = if i.aux & TRANSPOSED_A != 0 { Major::Mn } else { Major::K };
+    let first = cpu.warp.index % 4 * ROWS as u32;
+    Part { name: "A", bits: multiply.a, major, lines: first..first + ROWS as u32 }
+}
+
+fn part_of_b(i: &Inst, multiply: &Multiply) -> Part {
+    let major = if i.aux & TRANSPOSED_B != 0 { Major::Mn } else { Major::K };
+    Part { name: "B", bits: multiply.b, major, lines: 0..tensor::unpack(i.aux).n as u32 }
+}
+
+/// The accumulators are undefined from now on.
+fn hold(cpu: &mut Cpu<'_>, i: &Inst) {
+    for slot in cpu.results(i) {
+        let registers = &mut cpu.warp.registers;
+        let before = tensor::undefined_halves(registers, *slot);
+        cpu.warp.wgmma.hold(registers.row_of(*slot), before);
+        registers.set_undefined(*slot, u32::MAX, u32::MAX);
+    }
+}
+
+/// Lets the operations land that are not of the `imm` last groups.
+#[inline(always)]
+fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    if let Err(flow) = cpu.whole_warp() {
+        return flow;
+    }
+    let depth = cpu.depth;
+    while let Some(multiply) = cpu.warp.wgmma.due(i.imm as u64) {
+        // Its registers are those of the function that issued it.
+        cpu.warp.registers.select_frame(multiply.depth);
+        land(cpu, &multiply);
+        cpu.warp.registers.select_frame(depth);
+    }
+    Flow::Next
+}
+
+#[inline(always)]
+fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
+    let kernel = cpu.kernel;
+    let i = &kernel.code[multiply.pc as usize];
+    let op = tensor::unpack(i.aux);
+    let slots = cpu.results(i);
+
+    let mut undefined = Undefined::NOTHING;
+    let (mut a, mut b) = ([0; ROWS * DEPTH], [0; COLUMNS * DEPTH]);
+    if i.src[0].is_some() {
+        let part = part_of_a(cpu, i, multiply);
+        cpu.read_part(&part, &mut a, |row| undefined.rows |= 1 << row);
+    } else {
+        tensor::read_a(cpu, &cpu.operands(i)[..A_REGISTERS], DEPTH, &mut a, &mut undefined);
+    }
+    let b = &mut b[..op.n * DEPTH];
+    cpu.read_part(&part_of_b(i, multiply), b, |column| undefined.column(column));
+    let mut d = [0; ROWS * COLUMNS];
+    let d = &mut d[..ROWS * op.n];
+    if multiply.accumulate {
+        tensor::read_d(cpu, &op, slots, d);
+    }
+    multiply_accumulate(&op, cpu.launch.arithmetic, &a, b, d);
+    let registers = &mut cpu.warp.registers;
+    tensor::write_d(registers, &op, slots, d);
+    for (n, slot) in slots.iter().enumerate() {
+        let row = registers.row_of(*slot);
+        let before = if multiply.accumulate { cpu.warp.wgmma.held(row) } else { [0; 2] };
+        let after = tensor::undefined_result(&undefined, op.d, n, before);
+        if cpu.warp.wgmma.release(row, after) {
+            tensor::set_undefined_halves(registers, *slot, after);
+        }
+    }
+}
+
+#[inline(always)]
+fn commit(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    if let Err(flow) = cpu.whole_warp() {
+        return flow;
+    }
+    cpu.warp.wgmma.commit();
+    Flow::Next
+}
+
+/// Orders registers and operations; here they are in the program's order anyway.
+#[inline(always)]
+fn fence(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    match cpu.whole_warp() {
+        Ok(()) => Flow::Next,
+        Err(flow) => flow,
+    }
+}
+
+/// Decodes this family.
+pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    let mut m = Modifiers::of(i);
+    let name = m.advance().unwrap_or_default();
+    if !(m.take("sync") && m.take("aligned")) {
+        return Err(d.unknown(i));
+    }
+    match (name, i.operands.as_slice()) {
+        ("fence", []) if m.done() => {
+            d.emit(both!(fence), Kind::Barrier, &[], &[]);
+            Ok(())
+        }
+        ("commit_group", []) if m.done() => {
+            d.emit(both!(commit), Kind::Barrier, &[], &[]);
+            Ok(())
+        }
+        ("wait_group", [Operand::Integer(allowed @ 0..)]) if m.done() => {
+            d.emit(both!(wait), Kind::Barrier, &[], &[]).imm = *allowed;
+            d.waits_for_late_uses();
+            Ok(())
+        }
+        ("mma_async", _) => decode_multiply(d, i, m),
+        _ => Err(d.unknown(i)),
+    }
+}
+
+fn decode_multiply(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -> Result<(), DecodeError> {
+    let shape = m.take_if(|w| {
+        let (n, k) = w.strip_prefix("m64n")?.split_once('k')?;
+        Some((n.parse::<usize>().ok()?, k.parse::<usize>().ok()?))
+    });
+    let before = m.take("satfinite");
+    let sum = m.advance().unwrap_or_default();
+    let (a, b) = (m.take_if(tensor::format_of), m.take_if(tensor::format_of));
+    let saturate = before || m.take("satfinite");
+    let sum = tensor::accumulator_of(sum, saturate);
+    let (true, Some((n, k)), Some(sum), Some(a), Some(b)) = (m.done(), shape, sum, a, b) else {
+        return Err(d.unknown(i));
+    };
+    let integer = matches!(sum, Accumulator::S32 { .. });
+    // Bytes have fewer shapes.
+    let step = if integer && n > 32 { 16 } else { 8 };
+    let shape = matches!(n, 8..=COLUMNS) && n.is_multiple_of(step) && k * a.bytes() == DEPTH;
+    if !shape || !tensor::exists(a, b, sum) || saturate && !integer {
+        return Err(d.unknown(i));
+    }
+    let [accumulators, first, second, scale, rest @ ..] = i.operands.as_slice() else {
+        return Err(d.unknown(i));
+    };
+    // Bytes have no signs. Matrices in shared memory may be transposed if their elements have 16 bits.
+    let in_registers = matches!(first, Operand::Vector(_));
+    let may_transpose = matches!(a, Format::F16 | Format::Bf16);
+    let (signs, transposed) = rest.split_at(if integer { 0 } else { 2.min(rest.len()) });
+    let negate = match signs {
+        [a, b] => choice(d, i, a, [1, -1])? != choice(d, i, b, [1, -1])?,
+        [] if integer => false,
+        _ => return Err(d.unknown(i)),
+    };
+    let (transposed_a, transposed_b) = match (may_transpose, in_registers, transposed) {
+        (false, _, []) => (false, false),
+        (true, true, [b]) => (false, choice(d, i, b, [0, 1])?),
+        (true, false, [a, b]) => (choice(d, i, a, [0, 1])?, choice(d, i, b, [0, 1])?),
+        _ => return Err(d.unknown(i)),
+    };
+    let op = Operation { a, b, d: sum, unit: Unit::Warpgroup, negate, n, k };
+    let slots = tensor::registers(d, accumulators, tensor::accumulator_registers(sum, n))?;
+    let (mut operands, a_slot) = match in_registers {
+        true => (tensor::registers(d, first, A_REGISTERS)?, Slot::NONE),
+        false => (Vec::new(), d.source(first, Type::B64)?),
+    };
+    operands.extend(&slots);
+    let src = [a_slot, d.source(second, Type::B64)?, d.source(scale, Type::Pred)?];
+    let list = d.list(&slots, &operands);
+    let inst = d.emit(both!(issue), Kind::Tensor, &[], &src);
+    inst.list = list;
+    inst.aux = tensor::pack(&op);
+    inst.aux |= if transposed_a { TRANSPOSED_A } else { 0 };
+    inst.aux |= if transposed_b { TRANSPOSED_B } else { 0 };
+    d.uses_late(&operands);
+    Ok(())
+}
+
+/// An immediate that has one of two values: is it the second?
+fn choice(
+    d: &Decoder<'_>,
+    i: &Instruction,
+    operand: &Operand,
+    values: [i64; 2],
+) -> Result<bool, DecodeError> {
+    match operand {
+        Operand::Integer(value) if values.contains(value) => Ok(*value == values[1]),
+        Operand::Integer(value) => {
+            Err(d.error(format!("{value} is neither {} nor {}", values[0], values[1])))
+        }
+        _ => Err(d.unknown(i)),
+    }
+}

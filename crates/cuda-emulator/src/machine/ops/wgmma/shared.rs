@@ -1,0 +1,99 @@
+//! A and B in shared memory: checked when an operation is issued, read when it lands.
+
+use std::ops::Range;
+
+use crate::code::SHARED_START;
+use crate::machine::matrix::descriptor::{Descriptor, Major};
+use crate::machine::matrix::fragment::DEPTH;
+use crate::machine::{Cpu, Flow};
+use crate::ptx::ast::Space;
+use crate::verdict::{Access, Verdict};
+
+/// Bytes of a piece.
+const PIECE: u32 = 16;
+
+/// A part of a matrix in shared memory: rows of A, or columns of B.
+pub struct Part {
+    /// "A" or "B".
+    pub name: &'static str,
+    /// The descriptor's bits.
+    pub bits: u64,
+    /// Which dimension is contiguous.
+    pub major: Major,
+    /// The rows or columns.
+    pub lines: Range<u32>,
+}
+
+impl Part {
+    /// The address of every piece, with two numbers: line and piece where k is
+    /// contiguous, k and piece where it is not. Pieces count from the first of the part.
+    #[inline(always)]
+    fn for_each_piece(&self, mut f: impl FnMut(usize, usize, u32)) {
+        let descriptor = Descriptor::new(self.bits);
+        let (outer, inner) = match self.major {
+            Major::K => (self.lines.clone(), 0..DEPTH as u32 / PIECE),
+            // Only 16-bit elements lie so: eight to a piece, sixteen along k.
+            Major::Mn => (0..16, self.lines.start / 8..self.lines.end / 8),
+        };
+        for (n, line) in outer.enumerate() {
+            for (m, piece) in inner.clone().enumerate() {
+                f(n, m, descriptor.piece(self.major, line, piece));
+            }
+        }
+    }
+}
+
+impl Cpu<'_> {
+    /// Is the matrix where it may be?
+    pub fn check_part(&mut self, part: &Part) -> Result<(), Flow> {
+        if let Some(problem) = Descriptor::new(part.bits).misplaced(part.major) {
+            let verdict = Verdict::Descriptor { matrix: part.name.to_owned(), bits: part.bits, problem };
+            return Err(self.fault(verdict, u32::MAX));
+        }
+        let len = self.cluster.shared[self.block.rank as usize].len() as u32;
+        let mut outside = None;
+        part.for_each_piece(|_, _, address| {
+            let inside = address >= SHARED_START && address - SHARED_START + PIECE <= len;
+            if !inside {
+                outside.get_or_insert(address);
+            }
+        });
+        match outside {
+            None => Ok(()),
+            Some(address) => match self.span(Space::Shared, 0, address.into(), PIECE, Access::Read) {
+                Ok(_) => Ok(()),
+                Err(verdict) => Err(self.fault(verdict, u32::MAX)),
+            },
+        }
+    }
+
+    /// The codes of a part that was found to be in shared memory, `DEPTH` bytes a
+    /// line. `undefined` is told the lines that are not wholly defined.
+    #[inline(always)]
+    pub fn read_part(&mut self, part: &Part, to: &mut [u8], mut undefined: impl FnMut(usize)) {
+        let (data, shadow) = self.cluster.shared[self.block.rank as usize].start();
+        part.for_each_piece(|n, m, address| {
+            let offset = (address - SHARED_START) as usize;
+            // SAFETY: the piece is in bounds, and 16-byte aligned as memory and address are.
+            let (piece, defined) =
+                unsafe { (data.add(offset).cast::<u128>().read(), shadow.add(offset).cast::<u128>().read()) };
+            let bytes = piece.to_le_bytes();
+            match part.major {
+                Major::K => {
+                    to[n * DEPTH + m * bytes.len()..][..bytes.len()].copy_from_slice(&bytes);
+                    if defined != u128::MAX {
+                        undefined(n);
+                    }
+                }
+                Major::Mn => {
+                    for (line, element) in (8 * m..).zip(bytes.as_chunks::<2>().0) {
+                        to[line * DEPTH + 2 * n..][..2].copy_from_slice(element);
+                        if defined >> (line % 8 * 16) & 0xffff != 0xffff {
+                            undefined(line);
+                        }
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,19 @@
+//! Sums of bytes. Products of bytes and sums of 32 of them are small enough for
+//! an f32 to hold them exactly.
+
+use super::{Operation, exact};
+
+#[inline(always)]
+pub fn run(op: &Operation, saturate: bool, a: &[u8], b: &[u8], d: &mut [u32]) {
+    exact::dots(
+        op,
+        a,
+        b,
+        d,
+        |_| 0.0,
+        |d, sum| {
+            let (d, sum) = (d as i32, sum as i32);
+            (if saturate { d.saturating_add(sum) } else { d.wrapping_add(sum) }) as u32
+        },
+    );
+}
