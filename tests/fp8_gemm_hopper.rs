@@ -138,7 +138,7 @@ fn nan_stays_in_its_row_and_column() {
 /// A row's bits depend neither on the other rows nor on how many there are.
 #[test]
 fn rows_do_not_depend_on_m() {
-    let (n, k) = (33, 304);
+    let (n, k) = (33, 304usize);
     let groups = k.div_ceil(BLOCK);
     let all = Problem::numbered(140, n, k);
     let d = all.run::<f32>(Some(GemmVariant::HopperN64), &ALIGNED);
