@@ -36,6 +36,7 @@ pub mod special;
 pub mod tensor;
 pub mod tensor_map;
 pub mod warp;
+pub mod warpgroup;
 pub mod wgmma;
 
 use crate::code::{DecodeError, Decoder, Kind, Op, Slot};
@@ -54,6 +55,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         "shfl" | "vote" | "match" | "redux" | "elect" | "activemask" => warp::decode(d, i),
         "bar" | "barrier" | "membar" | "fence" => barrier::decode(d, i),
         "mbarrier" => mbarrier::decode(d, i),
+        "setmaxnreg" => warpgroup::decode(d, i),
         "mapa" | "getctarank" => cluster::decode(d, i),
         "cp" if i.modifiers.iter().any(|m| m == "tensor") => bulk_tensor::decode(d, i),
         "cp" if i.modifiers.iter().any(|m| m == "bulk") => bulk::decode(d, i),
