@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cudarc::driver::{CudaContext, CudaStream, result, sys};
+use cudarc::driver::{
+    CudaContext, CudaStream, result,
+    sys::{self, CUdevice_attribute},
+};
 
 use crate::{
     Error, Result,
@@ -20,6 +23,7 @@ use crate::{
 pub struct Device {
     context: Arc<CudaContext>,
     capability: (u32, u32),
+    multiprocessors: u32,
     /// The families loaded so far.
     modules: Arc<Mutex<Vec<Arc<Module>>>>,
 }
@@ -49,7 +53,9 @@ impl Device {
         let (major, minor) = context.compute_capability()?;
         let capability = (major.unsigned_abs(), minor.unsigned_abs());
         check_capability(capability)?;
-        Ok(Self { context: context.clone(), capability, modules: Arc::default() })
+        let count = context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        let multiprocessors = count.unsigned_abs().max(1);
+        Ok(Self { context: context.clone(), capability, multiprocessors, modules: Arc::default() })
     }
 
     /// The context that everything runs in; streams and memory come from it.
@@ -60,6 +66,11 @@ impl Device {
     /// The compute capability, major and minor.
     pub fn capability(&self) -> (u32, u32) {
         self.capability
+    }
+
+    /// Streaming multiprocessors: a persistent kernel has a block for each.
+    pub(crate) fn multiprocessors(&self) -> u32 {
+        self.multiprocessors
     }
 
     /// A family of kernels in this context, loaded on first use.

@@ -38,6 +38,20 @@ pub enum Error {
         capability: (u32, u32),
     },
 
+    /// A kernel was asked for by name that this GPU cannot run.
+    #[error(
+        "{variant} is for compute capability {major}.{minor} alone; this GPU has {}.{}",
+        .capability.0, .capability.1, major = .needed.0, minor = .needed.1
+    )]
+    WrongGpu {
+        /// The kernel.
+        variant: &'static str,
+        /// The compute capability that it is for.
+        needed: (u32, u32),
+        /// The GPU's.
+        capability: (u32, u32),
+    },
+
     /// The crate was built without nvcc.
     #[error(
         "deepkern was built without its {family} kernels, since no nvcc was found. Install CUDA 12.8 or newer, \

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use cudarc::driver::{CudaContext, result, sys};
+use cudarc::driver::{
+    CudaContext, result,
+    sys::{self, CUfunction_attribute},
+};
 
 use crate::{Error, Result, queue::Launch};
 
@@ -21,6 +24,9 @@ impl Family {
         self.fatbin.ok_or(Error::KernelsMissing { family: self.name })
     }
 }
+
+/// Dynamic shared memory, in bytes, that a kernel has without asking.
+const UNASKED_SHARED: u32 = 48 << 10;
 
 /// A family loaded into a context.
 #[derive(Debug)]
@@ -65,13 +71,18 @@ impl Module {
         self.family == family.name
     }
 
-    /// Looks up a kernel.
-    pub fn kernel(self: &Arc<Self>, name: &str) -> Result<Kernel> {
+    /// Looks up a kernel, to be launched with so many bytes of dynamic shared memory.
+    pub fn kernel(self: &Arc<Self>, name: &str, shared: u32) -> Result<Kernel> {
         self.context.bind_to_thread()?;
         let name = CString::new(name).expect("kernel names are constants without zeros");
         // SAFETY: the module is loaded.
         let function = unsafe { result::module::get_function(self.module, name) }?;
-        Ok(Kernel { function, module: self.clone() })
+        if shared > UNASKED_SHARED {
+            let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: the function is of a loaded module.
+            unsafe { result::function::set_function_attribute(function, attribute, shared as i32) }?;
+        }
+        Ok(Kernel { function, shared, module: self.clone() })
     }
 }
 
@@ -88,6 +99,7 @@ impl Drop for Module {
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
     function: sys::CUfunction,
+    shared: u32,
     module: Arc<Module>,
 }
 
@@ -117,7 +129,8 @@ impl Kernel {
         unsafe {
             let grid = (blocks, 1, 1);
             let block = (threads, 1, 1);
-            result::launch_kernel(self.function, grid, block, 0, on.stream().cu_stream(), &mut parameters)?;
+            let stream = on.stream().cu_stream();
+            result::launch_kernel(self.function, grid, block, self.shared, stream, &mut parameters)?;
         }
         on.keep(&self.module);
         Ok(())

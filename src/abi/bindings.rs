@@ -9,6 +9,32 @@ pub const FP8_SIMPLE_THREADS: u32 = 128;
 pub const FP8_SIMPLE_TILE_N: u32 = 64;
 pub const FP8_SIMPLE_TILE_M: u32 = 64;
 pub const FP8_SIMPLE_TILE_M_SMALL: u32 = 16;
+pub const FP8_HOPPER_TILE_M: u32 = 128;
+pub const FP8_HOPPER_THREADS: u32 = 384;
+pub const FP8_HOPPER_STAGES_N16: u32 = 8;
+pub const FP8_HOPPER_STAGES_N32: u32 = 8;
+pub const FP8_HOPPER_STAGES_N64: u32 = 7;
+pub const FP8_HOPPER_STAGES_N128: u32 = 6;
+pub const FP8_HOPPER_ATOM: u32 = 1024;
+pub const FP8_HOPPER_STAGE_A: u32 = 16912;
+pub const FP8_HOPPER_SHARED_N16: u32 = 152704;
+pub const FP8_HOPPER_SHARED_N32: u32 = 169088;
+pub const FP8_HOPPER_SHARED_N64: u32 = 176752;
+pub const FP8_HOPPER_SHARED_N128: u32 = 200800;
+#[repr(C)]
+#[repr(align(64))]
+#[derive(Debug, Copy, Clone)]
+pub struct TensorMap {
+    pub opaque: [u64; 16usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of TensorMap"][::core::mem::size_of::<TensorMap>() - 128usize];
+    ["Alignment of TensorMap"][::core::mem::align_of::<TensorMap>() - 64usize];
+    [
+        "Offset of field: TensorMap::opaque",
+    ][::core::mem::offset_of!(TensorMap, opaque) - 0usize];
+};
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct Fp8QuantizeArgs {
@@ -124,4 +150,34 @@ const _: () = {
     [
         "Offset of field: Fp8GemmArgs::k",
     ][::core::mem::offset_of!(Fp8GemmArgs, k) - 104usize];
+};
+#[repr(C)]
+#[repr(align(64))]
+#[derive(Debug, Copy, Clone)]
+pub struct Fp8HopperGemmArgs {
+    pub a_map: TensorMap,
+    pub b_map: TensorMap,
+    pub a_scale_map: TensorMap,
+    pub gemm: Fp8GemmArgs,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of Fp8HopperGemmArgs",
+    ][::core::mem::size_of::<Fp8HopperGemmArgs>() - 512usize];
+    [
+        "Alignment of Fp8HopperGemmArgs",
+    ][::core::mem::align_of::<Fp8HopperGemmArgs>() - 64usize];
+    [
+        "Offset of field: Fp8HopperGemmArgs::a_map",
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, a_map) - 0usize];
+    [
+        "Offset of field: Fp8HopperGemmArgs::b_map",
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, b_map) - 128usize];
+    [
+        "Offset of field: Fp8HopperGemmArgs::a_scale_map",
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, a_scale_map) - 256usize];
+    [
+        "Offset of field: Fp8HopperGemmArgs::gemm",
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, gemm) - 384usize];
 };

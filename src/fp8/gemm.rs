@@ -6,6 +6,7 @@ use super::{
     FAMILY,
     select::{GemmShape, GemmVariant},
     tensor::{Fp8MatrixView, Fp8WeightView},
+    tensor_map::TiledMatrix,
 };
 use crate::{
     Device, Element, Error, MatrixView, MatrixViewMut, Queue, Result, abi,
@@ -31,43 +32,70 @@ use crate::{
 pub struct GemmPlan<D> {
     device: Device,
     shape: GemmShape,
-    variant: GemmVariant,
-    blocks: u32,
-    kernel: Kernel,
+    choice: Choice,
+    /// For operands that the copy engine cannot read, where the plan may choose.
+    fallback: Option<Choice>,
     output: PhantomData<fn() -> D>,
+}
+
+/// A kernel, and how it is launched.
+#[derive(Debug)]
+struct Choice {
+    variant: GemmVariant,
+    kernel: Kernel,
+    blocks: u32,
+}
+
+impl Choice {
+    fn new<D: Element>(device: &Device, shape: GemmShape, variant: GemmVariant) -> Result<Self> {
+        let tiling = variant.tiling();
+        let value = variant.tiles(shape);
+        let tiles = u32::try_from(value).ok().filter(|_| value <= MAX_SIZE);
+        let tiles = tiles.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
+        let blocks = if tiling.persistent { tiles.min(device.multiprocessors()) } else { tiles };
+        let module = device.module(&FAMILY)?;
+        let kernel = module.kernel(&format!("{}_{}", variant.name(), D::NAME), tiling.shared)?;
+        Ok(Self { variant, kernel, blocks })
+    }
 }
 
 impl<D: Element> GemmPlan<D> {
     /// A plan for this shape with the variant that [`GemmVariant::select`] finds best.
     ///
+    /// Hopper's kernels read A, its scales, and B through the copy engine, which wants addresses and row strides that
+    /// are multiples of 16 bytes. Operands that are not run on the simple kernel, each time that they are given.
+    ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::KernelsMissing`], or the driver's, from loading the kernels.
     pub fn new(device: &Device, shape: GemmShape) -> Result<Self> {
-        Self::with_variant(device, shape, GemmVariant::select(shape, device.capability())?)
+        let variant = GemmVariant::select(shape, device.capability())?;
+        let mut plan = Self::with_variant(device, shape, variant)?;
+        if plan.choice.variant.is_hopper() {
+            plan.fallback = Some(Choice::new::<D>(device, shape, GemmVariant::simple(shape))?);
+        }
+        Ok(plan)
     }
 
-    /// A plan for this shape with this variant.
+    /// A plan for this shape with this variant and no other (but with k zero, a simple one).
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new); [`Error::WrongGpu`].
     pub fn with_variant(device: &Device, shape: GemmShape, variant: GemmVariant) -> Result<Self> {
         check_size("m", shape.m)?;
         check_size("n", shape.n)?;
         check_size("k", shape.k)?;
-        let value = variant.blocks(shape);
-        let blocks = u32::try_from(value).ok().filter(|_| value <= MAX_SIZE);
-        let blocks = blocks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
-
-        let module = device.module(&FAMILY)?;
-        let kernel = module.kernel(&format!("{}_{}", variant.name(), D::NAME))?;
-        Ok(Self { device: device.clone(), shape, variant, blocks, kernel, output: PhantomData })
+        variant.check(device.capability())?;
+        // Where nothing is multiplied there is nothing to copy either.
+        let variant = if shape.k == 0 { GemmVariant::simple(shape) } else { variant };
+        let choice = Choice::new::<D>(device, shape, variant)?;
+        Ok(Self { device: device.clone(), shape, choice, fallback: None, output: PhantomData })
     }
 
     /// The kernel that was chosen.
     pub fn variant(&self) -> GemmVariant {
-        self.variant
+        self.choice.variant
     }
 
     /// The sizes.
@@ -79,8 +107,8 @@ impl<D: Element> GemmPlan<D> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`], [`Error::Misaligned`], [`Error::ContextMismatch`], [`Error::StreamCapturing`],
-    /// [`Error::NotInGraph`], or the driver's.
+    /// [`Error::Shape`], [`Error::Misaligned`], [`Error::StrideMisaligned`], [`Error::ContextMismatch`],
+    /// [`Error::StreamCapturing`], [`Error::NotInGraph`], or the driver's.
     pub fn run<'q, 'a, 'b, 'd>(
         &mut self,
         queue: impl Into<Queue<'q>>,
@@ -135,7 +163,7 @@ impl<D: Element> GemmPlan<D> {
         let b_scales = b.scales.address("the scales of b", &launch)?;
         let c_address = c.as_ref().map(|c| c.memory.address("c", &launch)).transpose()?;
         let d_address = d.memory.address("d", &launch)?;
-        if self.blocks == 0 {
+        if m == 0 || n == 0 {
             return Ok(());
         }
         let args = abi::Fp8GemmArgs {
@@ -155,8 +183,62 @@ impl<D: Element> GemmPlan<D> {
             n: n as u32,
             k: k as u32,
         };
+        let choice = match (self.choice.variant.is_hopper(), &self.fallback) {
+            (true, Some(fallback)) if check_readable(&args).is_err() => fallback,
+            (true, None) => {
+                check_readable(&args)?;
+                &self.choice
+            }
+            _ => &self.choice,
+        };
+        let threads = choice.variant.tiling().threads;
         // SAFETY: the kernel takes these arguments. It touches the elements of the shapes, which the views hold, and
         // which the addresses above keep in use until it is queued.
-        unsafe { self.kernel.launch(&launch, self.blocks, self.variant.threads(), &args) }
+        unsafe {
+            if !choice.variant.is_hopper() {
+                return choice.kernel.launch(&launch, choice.blocks, threads, &args);
+            }
+            let [a, b, a_scale] = readable(&args, choice.variant.tiling().tile);
+            let args = abi::Fp8HopperGemmArgs {
+                a_map: a.map()?,
+                b_map: b.map()?,
+                a_scale_map: a_scale.map()?,
+                gemm: args,
+            };
+            choice.kernel.launch(&launch, choice.blocks, threads, &args)
+        }
     }
+}
+
+/// What Hopper's kernels read through the copy engine, in boxes of which one of each makes a stage: codes of A and of
+/// B, and A's scales.
+fn readable(args: &abi::Fp8GemmArgs, (tile_m, tile_n): (u32, u32)) -> [TiledMatrix; 3] {
+    let (rows, columns) = (args.m as usize, args.k as usize);
+    let codes = |what, pointer: *const u8, rows, stride: u64, tile_rows| TiledMatrix {
+        what,
+        address: pointer as u64,
+        element: 1,
+        rows,
+        columns,
+        stride: stride as usize,
+        tile: (tile_rows, abi::FP8_BLOCK),
+        swizzled: true,
+    };
+    let a_scale = TiledMatrix {
+        what: "the scales of a",
+        address: args.a_scale as u64,
+        element: 4,
+        rows: columns.div_ceil(abi::FP8_BLOCK as usize),
+        columns: rows,
+        stride: args.lda_scale as usize,
+        tile: (1, tile_m),
+        swizzled: false,
+    };
+    let a = codes("the codes of a", args.a, rows, args.lda, tile_m);
+    let b = codes("the codes of b", args.b, args.n as usize, args.ldb, tile_n);
+    [a, b, a_scale]
+}
+
+fn check_readable(args: &abi::Fp8GemmArgs) -> Result<()> {
+    readable(args, (1, 1)).iter().try_for_each(TiledMatrix::check)
 }

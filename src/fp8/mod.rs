@@ -18,6 +18,7 @@ mod layout;
 mod quantize;
 mod select;
 mod tensor;
+mod tensor_map;
 
 pub use float8::F8E4M3;
 pub use gemm::GemmPlan;

@@ -70,7 +70,7 @@ impl<T: Element, L: ScaleLayout> QuantizePlan<T, L> {
         let blocks = blocks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
 
         let module = device.module(&FAMILY)?;
-        let kernel = module.kernel(&format!("{}_{}", L::QUANTIZE_KERNEL, T::NAME))?;
+        let kernel = module.kernel(&format!("{}_{}", L::QUANTIZE_KERNEL, T::NAME), 0)?;
         Ok(Self { device: device.clone(), rows, columns, format, blocks, kernel, types: PhantomData })
     }
 

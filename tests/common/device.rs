@@ -17,12 +17,13 @@ pub fn driver() -> Driver {
     })
 }
 
-/// Device 0, with what has been loaded onto it.
+/// Device 0, with what has been loaded onto it. Where it is emulated, its tensor cores add exactly.
 pub fn device() -> Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
     DEVICE
         .get_or_init(|| {
             driver();
+            cuda_emulator::set_arithmetic(cuda_emulator::Arithmetic::Exact);
             Device::new(0).expect("a device")
         })
         .clone()

@@ -13,6 +13,11 @@
 
 #include <stdint.h>
 
+/* What cuTensorMapEncodeTiled writes: a tensor as the copy engine sees it (CUtensorMap). */
+typedef struct __attribute__((aligned(64))) TensorMap {
+    uint64_t opaque[16];
+} TensorMap;
+
 /* ---- FP8 with block scales ------------------------------------------------
  *
  * value = code * scale, code in E4M3 (finite: the largest is 448, no infinity,
@@ -87,5 +92,39 @@ typedef struct Fp8GemmArgs {
     uint32_t n;
     uint32_t k;
 } Fp8GemmArgs;
+
+/* The Hopper GEMM. A block computes tiles of D, FP8_HOPPER_TILE_M rows by one of the
+ * widths below; two warpgroups of consumers take half of the rows each, a third one is
+ * the producer. FP8_HOPPER_STAGES_* tiles of A and B, FP8_BLOCK of k deep, are on their
+ * way or in use at a time. */
+#define FP8_HOPPER_TILE_M 128
+#define FP8_HOPPER_THREADS 384
+#define FP8_HOPPER_STAGES_N16 8
+#define FP8_HOPPER_STAGES_N32 8
+#define FP8_HOPPER_STAGES_N64 7
+#define FP8_HOPPER_STAGES_N128 6
+
+/* Dynamic shared memory: for each stage a tile of A, one of B, and A's scales; for each
+ * stage two mbarriers; and what it takes to align all of it to a swizzle's atom. */
+#define FP8_HOPPER_ATOM 1024
+#define FP8_HOPPER_STAGE_A (FP8_HOPPER_TILE_M * FP8_BLOCK + FP8_HOPPER_TILE_M * 4 + 16)
+#define FP8_HOPPER_SHARED_N16 \
+    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N16 * (FP8_HOPPER_STAGE_A + 16 * FP8_BLOCK))
+#define FP8_HOPPER_SHARED_N32 \
+    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N32 * (FP8_HOPPER_STAGE_A + 32 * FP8_BLOCK))
+#define FP8_HOPPER_SHARED_N64 \
+    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N64 * (FP8_HOPPER_STAGE_A + 64 * FP8_BLOCK))
+#define FP8_HOPPER_SHARED_N128 \
+    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N128 * (FP8_HOPPER_STAGE_A + 128 * FP8_BLOCK))
+
+/* fp8_gemm_hopper_n{16,32,64,128}_{bf16,f32}: D = A B^T (+ C), for A, B and A's scales
+ * that the copy engine can read: starts and row distances of 16 bytes.
+ * Grid: at most one block a tile, along x; each block takes every gridDim-th tile. */
+typedef struct Fp8HopperGemmArgs {
+    TensorMap a_map;       /* codes of A: boxes of FP8_HOPPER_TILE_M rows by FP8_BLOCK, 128-byte swizzle */
+    TensorMap b_map;       /* codes of B: boxes of the tile's width by FP8_BLOCK, 128-byte swizzle */
+    TensorMap a_scale_map; /* scales of A: boxes of one group by FP8_HOPPER_TILE_M rows */
+    Fp8GemmArgs gemm;
+} Fp8HopperGemmArgs;
 
 #endif /* DEEPKERN_ABI_H */
