@@ -109,7 +109,11 @@ fn sizes_of_the_model() {
         (1, 18432, 32),
     ] {
         let problem = Problem::numbered(m, n, k);
-        check_bounds::<f32>(&problem.run(Some(SIMPLE[usize::from(m <= 16)]), &Places::DENSE), &problem.exact(), n);
+        check_bounds::<f32>(
+            &problem.run(Some(SIMPLE[usize::from(m <= 16)]), &Places::DENSE),
+            &problem.exact(),
+            n,
+        );
     }
 }
 
@@ -165,7 +169,9 @@ fn nan_stays_in_its_row_and_column() {
     problem.b.codes[64 * k] = 0xff;
     let spoilt = |i: usize| [3, 5].contains(&(i / n)) || i % n == 64;
     let clean = Problem::numbered(m, n, k).run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE);
-    for (i, (d, clean)) in problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE).into_iter().zip(clean).enumerate() {
+    for (i, (d, clean)) in
+        problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE).into_iter().zip(clean).enumerate()
+    {
         if spoilt(i) {
             assert!(!d.is_finite(), "D[{}, {}]", i / n, i % n);
         } else {
@@ -181,7 +187,9 @@ fn zero_sizes() {
         Problem::numbered(m, n, k).check::<f32>(&SIMPLE, &Places::DENSE);
     }
     let mut problem = Problem::numbered(9, 70, 0);
-    assert!(problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE).iter().all(|d| d.to_bits() == 0));
+    assert!(
+        problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE).iter().all(|d| d.to_bits() == 0)
+    );
     let c: Vec<f32> = (0..9 * 70).map(|i| i as f32).collect();
     problem.c = Some(c.clone());
     assert_eq!(problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE), c);
@@ -198,7 +206,11 @@ fn rows_do_not_depend_on_m() {
         let a =
             Quantized { codes: all.a.codes[..m * k].to_vec(), scales: all.a.scales[..m * groups].to_vec() };
         let first = Problem { shape: GemmShape { m, n, k }, a, ..all.clone() };
-        assert_eq!(bits(&first.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE)), bits(&d[..m * n]), "m = {m}");
+        assert_eq!(
+            bits(&first.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE)),
+            bits(&d[..m * n]),
+            "m = {m}"
+        );
     }
 }
 

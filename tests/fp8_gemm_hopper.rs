@@ -19,12 +19,8 @@ use planted::{Place, bits};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-const HOPPER: [GemmVariant; 4] = [
-    GemmVariant::HopperN128,
-    GemmVariant::HopperN64,
-    GemmVariant::HopperN32,
-    GemmVariant::HopperN16,
-];
+const HOPPER: [GemmVariant; 4] =
+    [GemmVariant::HopperN128, GemmVariant::HopperN64, GemmVariant::HopperN32, GemmVariant::HopperN16];
 
 /// Those that the device can run.
 fn variants() -> Vec<GemmVariant> {
@@ -41,11 +37,19 @@ const ALIGNED: Places = {
 
 fn any_aligned_places() -> impl Strategy<Value = Places> {
     let codes = || {
-        (0..3usize, 0..40usize, prop_oneof![Just(0), Just(20)])
-            .prop_map(|(front, gap, after)| Place { front: 16 * front, gap, multiple: 16, after })
+        (0..3usize, 0..40usize, prop_oneof![Just(0), Just(20)]).prop_map(|(front, gap, after)| Place {
+            front: 16 * front,
+            gap,
+            multiple: 16,
+            after,
+        })
     };
-    let scales = (0..3usize, 0..9usize)
-        .prop_map(|(front, gap)| Place { front: 4 * front, gap, multiple: 4, after: 0 });
+    let scales = (0..3usize, 0..9usize).prop_map(|(front, gap)| Place {
+        front: 4 * front,
+        gap,
+        multiple: 4,
+        after: 0,
+    });
     (codes(), scales, codes(), Place::any(), Place::any(), Place::any())
         .prop_map(|(a, a_scales, b, b_scales, c, d)| Places([a, a_scales, b, b_scales, c, d]))
 }
@@ -126,7 +130,8 @@ fn nan_stays_in_its_row_and_column() {
     problem.b.codes[64 * k] = 0xff;
     for variant in variants() {
         let clean = Problem::numbered(m, n, k).run::<f32>(Some(variant), &ALIGNED);
-        for (i, (d, clean)) in problem.run::<f32>(Some(variant), &ALIGNED).into_iter().zip(clean).enumerate() {
+        for (i, (d, clean)) in problem.run::<f32>(Some(variant), &ALIGNED).into_iter().zip(clean).enumerate()
+        {
             match i / n == 3 || i % n == 64 {
                 true => assert!(d.is_nan(), "D[{}, {}]", i / n, i % n),
                 false => assert_eq!(d.to_bits(), clean.to_bits(), "D[{}, {}]", i / n, i % n),
@@ -182,8 +187,7 @@ fn operands_out_of_line() {
     let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
     let mut plan =
         GemmPlan::<f32>::with_variant(&device, GemmShape { m, n, k }, GemmVariant::HopperN16).unwrap();
-    let refused =
-        plan.run(&stream, &a, &b, deepkern::MatrixViewMut::new(d.as_view_mut(), m, n).unwrap());
+    let refused = plan.run(&stream, &a, &b, deepkern::MatrixViewMut::new(d.as_view_mut(), m, n).unwrap());
     let expected = Error::StrideMisaligned { what: "the codes of a", stride: 40, multiple: 16 };
     assert_eq!(refused, Err(expected));
 }

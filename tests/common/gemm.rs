@@ -119,7 +119,9 @@ impl Problem {
         for &variant in variants {
             let d = self.run::<D>(Some(variant), places);
             match &first {
-                Some(first) => assert_eq!(bits(&d), bits(first), "{variant:?} differs from {:?}", variants[0]),
+                Some(first) => {
+                    assert_eq!(bits(&d), bits(first), "{variant:?} differs from {:?}", variants[0])
+                }
                 None => check_bounds(&d, &exact, self.shape.n),
             }
             first.get_or_insert(d);

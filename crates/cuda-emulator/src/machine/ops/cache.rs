@@ -1,5 +1,4 @@
-//! What is said to the caches: `prefetch`, `prefetchu`, `applypriority`,
-//! `discard`, `createpolicy`. There are none here, so that most of it does
+//! What is said to the caches: `applypriority`, `discard`, `createpolicy`. There are none here, so that most of it does
 //! nothing; but what is discarded is lost.
 
 use crate::code::{DecodeError, Decoder, Inst, Kind};
@@ -17,11 +16,6 @@ const PIECE: u32 = 32;
 
 /// A policy of the cache: opaque to programs.
 const POLICY: u64 = 0x1000_0000_0000_0000;
-
-#[inline(always)]
-fn nothing(_: &mut Cpu<'_>, _: &Inst) -> Flow {
-    Flow::Next
-}
 
 /// A line of global memory gets another priority: it must be there.
 #[inline(always)]
@@ -67,16 +61,6 @@ fn line(cpu: &mut Cpu<'_>, lane: usize, address: u64, access: Access) -> Result<
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let mut m = Modifiers::of(i);
     match (i.opcode.as_str(), i.operands.as_slice()) {
-        ("prefetch", [memory]) => {
-            let Some(space) = prefetched(&mut m).filter(|_| m.done()) else { return Err(d.unknown(i)) };
-            // An address that is not there brings nothing, and harms nothing.
-            let reference = d.reference(memory, space)?;
-            d.emit(both!(nothing), Kind::Global, &[], &[reference.base]);
-        }
-        ("prefetchu", [memory]) if m.take("L1") && m.done() => {
-            let reference = d.reference(memory, Space::Generic)?;
-            d.emit(both!(nothing), Kind::Global, &[], &[reference.base]);
-        }
         ("applypriority" | "discard", [memory, Operand::Integer(128)]) => {
             m.take("global");
             let discards = i.opcode == "discard";
@@ -95,24 +79,6 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         _ => return Err(d.unknown(i)),
     }
     Ok(())
-}
-
-/// The space of a `prefetch`, if its modifiers are those of one.
-fn prefetched(m: &mut Modifiers<'_>) -> Option<Space> {
-    let space = m.take_if(|w| match w {
-        "global" => Some(Space::Global),
-        "local" => Some(Space::Local),
-        "const" => Some(Space::Const),
-        "param" => Some(Space::Param),
-        _ => None,
-    });
-    let exists = matches!(
-        (m.advance()?, space),
-        ("L1" | "L2", None | Some(Space::Global | Space::Local))
-            | ("L2::evict_last" | "L2::evict_normal", None | Some(Space::Global))
-            | ("tensormap", None | Some(Space::Const | Space::Param))
-    );
-    exists.then_some(space.unwrap_or(Space::Generic))
 }
 
 /// A policy's parts are looked at, and forgotten.
