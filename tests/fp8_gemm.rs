@@ -20,12 +20,20 @@ use deepkern::{
     },
     reference::{self, Quantized},
 };
-use gemm::{Places, Problem, any_places, any_problem, check_bounds};
+use gemm::{Places, Problem, any_problem, check_bounds};
 use half::bf16;
 use planted::{Place, bits};
 use proptest::prelude::*;
 
 const SIMPLE: [GemmVariant; 2] = [GemmVariant::SimpleM64, GemmVariant::SimpleM16];
+
+fn any_places() -> impl Strategy<Value = Places> {
+    let a_scales =
+        (0..5usize, 0..9usize).prop_map(|(front, gap)| Place { front, gap, multiple: 4, after: 0 });
+    let any = Place::any;
+    (any(), a_scales, any(), any(), any(), any())
+        .prop_map(|(a, a_scales, b, b_scales, c, d)| Places([a, a_scales, b, b_scales, c, d]))
+}
 
 proptest! {
     #![proptest_config(ProptestConfig {

@@ -179,11 +179,3 @@ pub fn any_problem(m: usize, n: usize, k: usize) -> impl Strategy<Value = Proble
         })
     })
 }
-
-pub fn any_places() -> impl Strategy<Value = Places> {
-    let a_scales =
-        (0..5usize, 0..9usize).prop_map(|(front, gap)| Place { front, gap, multiple: 4, after: 0 });
-    let any = Place::any;
-    (any(), a_scales, any(), any(), any(), any())
-        .prop_map(|(a, a_scales, b, b_scales, c, d)| Places([a, a_scales, b, b_scales, c, d]))
-}
