@@ -1,0 +1,174 @@
+//! The GEMM on Hopper's tensor cores with the sums that the hardware makes: about 13 fraction bits are kept of 32
+//! products and the sum before them. The emulator's model of these sums is held to a plain-loop one by its own tests.
+
+#[path = "common/device.rs"]
+mod device;
+
+use cuda_emulator::{
+    Arithmetic,
+    numeric::tensor_core::{Accumulator, Format, Operation, ROWS, Unit, multiply_accumulate},
+};
+use deepkern::{
+    MatrixViewMut,
+    fp8::{
+        BLOCK, F8E4M3, Fp8Matrix, Fp8Weight, GemmPlan, GemmShape, GemmVariant, ScaleFormat, ScaleLayout,
+        Vec128,
+    },
+    reference::{self, Exact, Quantized},
+};
+
+/// Operands on the host, scales row by row.
+struct Problem {
+    shape: GemmShape,
+    a: Quantized,
+    b: Quantized,
+}
+
+impl Problem {
+    fn exact(&self) -> Vec<Exact> {
+        let GemmShape { m, n, k } = self.shape;
+        reference::gemm(&self.a, &self.b, None, m, n, k)
+    }
+}
+
+/// One operation of the tensor cores: 16 rows, 16 columns, 32 of k.
+const STEP: Operation = Operation {
+    a: Format::E4m3,
+    b: Format::E4m3,
+    d: Accumulator::F32,
+    unit: Unit::Warpgroup,
+    negate: false,
+    n: 16,
+    k: 32,
+};
+
+/// Numbers from N(0, 1), or their magnitudes, quantised.
+fn normal(m: usize, n: usize, k: usize, magnitudes: bool) -> Problem {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    // Box and Muller's method.
+    let mut next = move || {
+        let radius = (-2.0 * (1.0 - uniform()).ln()).sqrt();
+        let x = radius * (std::f64::consts::TAU * uniform()).cos();
+        if magnitudes { x.abs() as f32 } else { x as f32 }
+    };
+    let x: Vec<f32> = (0..m * k).map(|_| next()).collect();
+    let w: Vec<f32> = (0..n * k).map(|_| next()).collect();
+    Problem {
+        shape: GemmShape { m, n, k },
+        a: reference::quantize(&x, m, k, (1, BLOCK), ScaleFormat::F32),
+        b: reference::quantize(&w, n, k, (BLOCK, BLOCK), ScaleFormat::F32),
+    }
+}
+
+/// `||D - D64|| / ||D64||`
+fn error(d: &[f32], exact: &[Exact]) -> f64 {
+    let square = |x: f64| x * x;
+    let difference: f64 = d.iter().zip(exact).map(|(d, e)| square(f64::from(*d) - e.value)).sum();
+    (difference / exact.iter().map(|e| square(e.value)).sum::<f64>()).sqrt()
+}
+
+/// The kernel as plain loops over the tensor core's operation, promoted every 128 of k, or never: then all scales
+/// count as 1.
+fn model(problem: &Problem, promote: bool) -> Vec<f32> {
+    let GemmShape { m, n, k } = problem.shape;
+    assert_eq!((m, n), (ROWS, STEP.n));
+    let (groups, step) = (k.div_ceil(BLOCK), STEP.k);
+    let columns = |codes: &[u8], first: usize| -> Vec<u8> {
+        let code = |row: &[u8], j: usize| row.get(j).copied().unwrap_or(0);
+        codes.chunks(k).flat_map(|row| (first..first + step).map(move |j| code(row, j))).collect()
+    };
+    let mut sum = vec![0f32; m * n];
+    let mut product = vec![0u32; m * n];
+    for group in 0..groups {
+        if promote {
+            product.fill(0);
+        }
+        for first in (group * BLOCK..(group + 1) * BLOCK).step_by(step) {
+            let (a, b) = (columns(&problem.a.codes, first), columns(&problem.b.codes, first));
+            multiply_accumulate(&STEP, Arithmetic::Hardware, &a, &b, &mut product);
+        }
+        for (i, (sum, product)) in sum.iter_mut().zip(&product).enumerate().filter(|_| promote) {
+            let scale = problem.a.scales[i / n * groups + group] * problem.b.scales[group];
+            *sum = f32::from_bits(*product).mul_add(scale, *sum);
+        }
+    }
+    if promote { sum } else { product.into_iter().map(f32::from_bits).collect() }
+}
+
+fn on_device(problem: &Problem, variant: GemmVariant) -> Vec<f32> {
+    let device = device::device();
+    cuda_emulator::set_arithmetic(Arithmetic::Hardware);
+    let stream = device.context().default_stream();
+    let GemmShape { m, n, k } = problem.shape;
+    let codes = |codes: &[u8]| codes.iter().map(|&code| F8E4M3::from_bits(code)).collect::<Vec<_>>();
+    // The layout of the activations' scales: transposed, and padded.
+    let (groups, padded) = Vec128::scale_shape(m, k);
+    let scale = |group: usize, row: usize| if row < m { problem.a.scales[row * groups + group] } else { 0.0 };
+    let scales: Vec<f32> =
+        (0..groups).flat_map(|group| (0..padded).map(move |row| scale(group, row))).collect();
+    let a = Fp8Matrix::from_host(&stream, &codes(&problem.a.codes), &scales, m, k).unwrap();
+    let b = Fp8Weight::from_host(&stream, &codes(&problem.b.codes), &problem.b.scales, n, k).unwrap();
+    let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
+    let mut plan = GemmPlan::with_variant(&device, problem.shape, variant).unwrap();
+    plan.run(&stream, &a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap()).unwrap();
+    stream.clone_dtoh(&d).unwrap()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn runs_here() -> bool {
+    GemmVariant::HopperN16.runs_on(device::device().capability())
+}
+
+/// Bit by bit, what the model says; and close enough to what is exact.
+#[test]
+fn sums_are_the_hardwares() {
+    if !runs_here() {
+        return;
+    }
+    for (magnitudes, bound) in [(false, 3e-4), (true, 1e-3)] {
+        let problem = normal(ROWS, STEP.n, 7168, magnitudes);
+        let expected = model(&problem, true);
+        for variant in [GemmVariant::HopperN16, GemmVariant::HopperN128] {
+            assert_eq!(bits(&on_device(&problem, variant)), bits(&expected), "{variant:?}");
+        }
+        let error = error(&expected, &problem.exact());
+        println!("k = 7168, magnitudes: {magnitudes}: error {error:.2e}");
+        assert!(error <= bound, "{error:e}");
+    }
+}
+
+#[test]
+fn every_tail_of_k_sums_alike() {
+    if !runs_here() {
+        return;
+    }
+    for k in [16, 32, 48, 112, 128, 144, 576] {
+        let problem = normal(ROWS, STEP.n, k, false);
+        assert_eq!(
+            bits(&on_device(&problem, GemmVariant::HopperN32)),
+            bits(&model(&problem, true)),
+            "k = {k}"
+        );
+    }
+}
+
+/// Without promotion, the sum of many magnitudes outgrows the bits that are kept: why it is done.
+#[test]
+fn without_promotion_much_is_lost() {
+    let mut problem = normal(ROWS, STEP.n, 7168, true);
+    problem.a.scales.fill(1.0);
+    problem.b.scales.fill(1.0);
+    let exact = problem.exact();
+    let (promoted, plain) = (error(&model(&problem, true), &exact), error(&model(&problem, false), &exact));
+    println!("k = 7168: error {promoted:.2e} with promotion, {plain:.2e} without");
+    assert!(promoted < 1e-3 && plain > 20.0 * promoted, "{promoted:e}, {plain:e}");
+}
