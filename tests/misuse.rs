@@ -8,7 +8,7 @@ use deepkern::{
     cudarc::driver::{CudaContext, CudaSlice, DevicePtr, sys::CUstreamCaptureMode},
     fp8::{
         Block128, F8E4M3, Fp8Matrix, Fp8MatrixView, Fp8MatrixViewMut, Fp8View, Fp8Weight, Fp8WeightView,
-        GemmPlan, GemmShape, QuantizePlan, ScaleFormat, ScaleLayout, Vec128,
+        GemmPlan, GemmShape, GemmVariant, QuantizePlan, ScaleFormat, ScaleLayout, Vec128,
     },
 };
 
@@ -163,8 +163,10 @@ fn sizes_beyond_31_bits() {
     let shape = GemmShape { m: limit, n: limit, k: 1 };
     assert_eq!(
         GemmPlan::<f32>::new(&device, shape).unwrap_err(),
-        too_large("the grid", (1 << 25) * (1 << 25))
+        too_large("the grid", (1 << 24) * (1 << 24))
     );
+    let plan = GemmPlan::<f32>::with_variant(&device, shape, GemmVariant::SimpleM64);
+    assert_eq!(plan.unwrap_err(), too_large("the grid", (1 << 25) * (1 << 25)));
     let plan = QuantizePlan::<f32, Block128>::new(&device, limit, limit, ScaleFormat::F32);
     assert_eq!(plan.unwrap_err(), too_large("the grid", (1 << 24) * (1 << 24)));
     // More memory than there are addresses.

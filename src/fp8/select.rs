@@ -97,6 +97,12 @@ impl GemmVariant {
         if small { Self::SimpleM16 } else { Self::SimpleM64 }
     }
 
+    /// Whether it multiplies on tensor cores, which keep about 13 fraction bits of each sum of 32 products
+    /// ([`GemmPlan`](super::GemmPlan) has what that means for D).
+    pub fn uses_tensor_cores(self) -> bool {
+        self.is_hopper()
+    }
+
     /// Does it take operands that the copy engine can read, and run on Hopper alone?
     pub(super) fn is_hopper(self) -> bool {
         matches!(self, Self::HopperN128 | Self::HopperN64 | Self::HopperN32 | Self::HopperN16)
