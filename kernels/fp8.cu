@@ -5,7 +5,7 @@
 //   gemm_simple.cuh      D = A B^T (+ C) on CUDA cores
 //   gemm_hopper.cuh      the same on tensor cores
 //
-// All of them also run as PTX for compute_80, on any GPU since Ampere.
+// All but the last also run as PTX for compute_80, on any GPU since Ampere.
 
 #include "fp8/gemm_hopper.cuh"
 #include "fp8/gemm_simple.cuh"

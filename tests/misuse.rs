@@ -159,6 +159,9 @@ fn sizes_beyond_31_bits() {
         assert_eq!(GemmPlan::<f32>::new(&device, shape).unwrap_err(), too_large(what, value));
     }
 
+    let most = GemmShape { m: usize::MAX, n: usize::MAX, k: usize::MAX };
+    assert_eq!(GemmPlan::<f32>::new(&device, most).unwrap_err(), too_large("m", usize::MAX));
+
     // More tiles than a grid can have.
     let shape = GemmShape { m: limit, n: limit, k: 1 };
     assert_eq!(

@@ -18,9 +18,9 @@ use crate::{
 /// What `GemmPlan` promises of f32 output: `|D - D64| <= bound S + 1e-37`, S being the sum of the terms' magnitudes.
 /// On CUDA cores:
 const ROUNDING_BOUND: f64 = 2e-6;
-/// On Hopper's tensor cores: a sum of 32 products and what was summed before keeps 13 fraction bits of its largest
-/// term, so that each of the 33 loses less than 2^-13 of that.
-const TENSOR_CORE_BOUND: f64 = 33.0 / 8192.0;
+/// On Hopper's tensor cores: a sum keeps 13 fraction bits of its largest term, so that each of 32 products, what was
+/// summed before, and the result loses less than 2^-13 of that; four such sums make 128 of k.
+const TENSOR_CORE_BOUND: f64 = 4.0 * 34.0 / 8192.0;
 const ROUNDING_FLOOR: f64 = 1e-37;
 
 /// What quantising activations may cost one GEMM: 1.3 times the most that it costs in a simulation on the host, 0.023.

@@ -24,11 +24,12 @@ use crate::{
 /// For finite results an element of D differs from the exact sum by at most `bound (|A||B| + |C|) + 1e-37`, and with
 /// bf16 by half a bf16 ulp more. On CUDA cores `bound` is 2e-6, as measured over the tests. Hopper's tensor cores keep
 /// about 13 fraction bits of the largest of 32 products and of the sum so far ("FP22"), which is why sums are promoted
-/// to f32 every 128 of k: `bound` is 33/8192 at the worst, and the error of all of D, `||D - D64|| / ||D64||`, stays
-/// below 1e-3. Where the product of two scales is itself beyond f32's normal numbers, so is the result, or it loses
+/// to f32 every 128 of k: four such sums cut 34 numbers each, so that `bound` is 136/8192 at the worst. The error of
+/// all of D, `||D - D64|| / ||D64||`, is below 1e-3 over the tests' normally distributed data. Where the product of two scales is itself beyond f32's normal numbers, so is the result, or it loses
 /// accuracy: below 2^-126 by at most 2^-125 per 128 of k.
 ///
-/// Same inputs, same bits: whatever the schedule and m, and among the variants of a kind.
+/// Same inputs, same bits: whatever the schedule and m, and among the variants of a kind. (Which kind computes depends
+/// on how the operands are aligned, see [`new`](Self::new).)
 ///
 /// Zero sizes are fine: with m or n zero nothing happens, with k zero D becomes 0, or C.
 #[derive(Debug)]
@@ -72,6 +73,7 @@ impl<D: Element> GemmPlan<D> {
     ///
     /// [`Error::TooLarge`], [`Error::KernelsMissing`], or the driver's, from loading the kernels.
     pub fn new(device: &Device, shape: GemmShape) -> Result<Self> {
+        check_shape(shape)?;
         let variant = GemmVariant::select(shape, device.capability())?;
         let mut plan = Self::with_variant(device, shape, variant)?;
         if plan.choice.variant.is_hopper() {
@@ -86,9 +88,7 @@ impl<D: Element> GemmPlan<D> {
     ///
     /// As [`new`](Self::new); [`Error::WrongGpu`].
     pub fn with_variant(device: &Device, shape: GemmShape, variant: GemmVariant) -> Result<Self> {
-        check_size("m", shape.m)?;
-        check_size("n", shape.n)?;
-        check_size("k", shape.k)?;
+        check_shape(shape)?;
         variant.check(device.capability())?;
         // Where nothing is multiplied there is nothing to copy either.
         let variant = if shape.k == 0 { GemmVariant::simple(shape) } else { variant };
@@ -96,7 +96,7 @@ impl<D: Element> GemmPlan<D> {
         Ok(Self { device: device.clone(), shape, choice, fallback: None, output: PhantomData })
     }
 
-    /// The kernel that was chosen.
+    /// The kernel that was chosen. Operands that it cannot read go to a simple one, if the plan may choose.
     pub fn variant(&self) -> GemmVariant {
         self.choice.variant
     }
@@ -211,6 +211,10 @@ impl<D: Element> GemmPlan<D> {
             choice.kernel.launch(&launch, choice.blocks, threads, &args)
         }
     }
+}
+
+fn check_shape(GemmShape { m, n, k }: GemmShape) -> Result<()> {
+    [("m", m), ("n", n), ("k", k)].into_iter().try_for_each(|(what, size)| check_size(what, size).map(drop))
 }
 
 /// What Hopper's kernels read through the copy engine, in boxes of which one of each makes a stage: codes of A and of

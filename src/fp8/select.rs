@@ -166,7 +166,7 @@ impl GemmVariant {
     /// Tiles of D.
     pub(super) fn tiles(self, shape: GemmShape) -> usize {
         let (height, width) = self.tiling().tile;
-        shape.m.div_ceil(height as usize) * shape.n.div_ceil(width as usize)
+        shape.m.div_ceil(height as usize).saturating_mul(shape.n.div_ceil(width as usize))
     }
 }
 

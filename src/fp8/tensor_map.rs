@@ -11,6 +11,8 @@ use crate::{Error, Result, abi};
 
 /// What the engine asks of the first address and of the distance between rows, in bytes.
 const GRAIN: usize = 16;
+/// Rows are less than this many bytes apart.
+const MAX_DISTANCE: u64 = 1 << 40;
 
 /// A matrix in device memory, and the box of it that one copy brings.
 pub(super) struct TiledMatrix {
@@ -35,15 +37,27 @@ impl TiledMatrix {
     ///
     /// # Errors
     ///
-    /// [`Error::Misaligned`] or [`Error::StrideMisaligned`].
+    /// [`Error::Misaligned`], [`Error::StrideMisaligned`] or [`Error::TooLarge`].
     pub fn check(&self) -> Result<()> {
         if !self.address.is_multiple_of(GRAIN as u64) {
             return Err(Error::Misaligned { what: self.what, address: self.address, alignment: GRAIN });
         }
+        self.distance().map(drop)
+    }
+
+    /// Bytes from row to row. A single row has no distance, but the driver wants one.
+    fn distance(&self) -> Result<u64> {
+        if self.rows <= 1 {
+            return Ok((self.columns * self.element).next_multiple_of(GRAIN) as u64);
+        }
         let multiple = GRAIN / self.element;
-        match self.stride.is_multiple_of(multiple) {
-            true => Ok(()),
-            false => Err(Error::StrideMisaligned { what: self.what, stride: self.stride, multiple }),
+        if !self.stride.is_multiple_of(multiple) {
+            return Err(Error::StrideMisaligned { what: self.what, stride: self.stride, multiple });
+        }
+        let limit = (MAX_DISTANCE / self.element as u64) as usize;
+        match (self.stride as u64).checked_mul(self.element as u64).filter(|bytes| *bytes < MAX_DISTANCE) {
+            Some(bytes) => Ok(bytes),
+            None => Err(Error::TooLarge { what: self.what, value: self.stride, limit }),
         }
     }
 
@@ -51,15 +65,14 @@ impl TiledMatrix {
     ///
     /// # Errors
     ///
-    /// The driver's.
+    /// As [`check`](Self::check), or the driver's.
     pub fn map(&self) -> Result<abi::TensorMap> {
         let kind = match self.element {
             1 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_UINT8,
             _ => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
         };
         let sizes = [self.columns as u64, self.rows as u64];
-        // A single row has no distance, but the driver wants one.
-        let distances = [(self.stride.max(self.columns) * self.element).next_multiple_of(GRAIN) as u64];
+        let distances = [self.distance()?];
         let tile = [self.tile.1, self.tile.0];
         let steps = [1, 1];
         let mut map = CUtensorMap { opaque: [0; 16] };

@@ -472,6 +472,6 @@ fn past(base: u64, len: u64, address: u64, size: u32) -> Nearest {
     } else if address < base {
         Nearest::Before { distance: base - address, base, len }
     } else {
-        Nearest::Past { distance: (address + u64::from(size)).saturating_sub(base + len), base, len }
+        Nearest::Past { distance: address.saturating_add(size.into()).saturating_sub(base + len), base, len }
     }
 }

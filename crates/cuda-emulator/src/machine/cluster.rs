@@ -1,7 +1,7 @@
 //! A cluster: blocks that are resident together and reach each other's shared
 //! memory. A block that is launched without clusters is a cluster of its own.
 //!
-//! All of a cluster runs on one thread of the host, its blocks in turns, so
+//! A cluster runs on one thread of the host at a time, its blocks in turns, so
 //! that no two of them touch what they share at the same time.
 
 use super::block::{Block, Random, Stop};
@@ -14,6 +14,8 @@ use crate::verdict::{Finding, Stand, Verdict};
 
 /// Instructions of a block's turn among the blocks of its cluster.
 const TURN: u64 = 1 << 16;
+/// The same under a seed: between turns copies may land.
+const SEEDED_TURN: u64 = 1 << 12;
 /// Rounds in which nothing but failed polls happened, after which blocks that
 /// poll are taken to wait for ever.
 const IDLE_ROUNDS: u32 = 3;
@@ -64,9 +66,10 @@ impl ClusterState {
         generation
     }
 
-    /// Threads have ended: the cluster's barrier waits for them no longer.
-    pub fn threads_ended(&mut self, threads: u32) {
+    /// Threads have ended, of which some had arrived: the cluster's barrier waits for the others.
+    pub fn threads_ended(&mut self, threads: u32, arrived: u32) {
         self.live_threads -= threads;
+        self.barrier.arrived -= arrived;
         if self.barrier.arrived > 0 {
             self.complete_if_full();
         }
@@ -149,8 +152,11 @@ impl Cluster {
                 blocked = 0;
             }
             self.next %= self.blocks.len();
-            let alone = self.blocks.len() == 1;
-            let given = if alone { left } else { TURN.min(left) };
+            let given = match (launch.seed, self.blocks.len()) {
+                (0, 1) => left,
+                (0, _) => TURN.min(left),
+                _ => SEEDED_TURN.min(left),
+            };
             let block = &mut self.blocks[self.next];
             let (stop, spent, events) = block.run(&mut self.state, launch, given)?;
             left -= spent;

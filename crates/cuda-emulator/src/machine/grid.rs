@@ -5,7 +5,9 @@
 //! (a grid barrier, a flag) goes on however few cores the host has, while one
 //! that needs more resident blocks than fit hangs here as it would there.
 
+use std::any::Any;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::cluster::{Cluster, Turn};
@@ -113,6 +115,8 @@ struct Queue {
     idle: u64,
     counters: Counters,
     finding: Option<Box<Finding>>,
+    /// What a worker panicked with.
+    fault: Option<Box<dyn Any + Send>>,
 }
 
 /// Runs a launch to its end, or to the first finding.
@@ -126,6 +130,7 @@ pub fn run(launch: &Launch) -> Result<Counters, Box<Finding>> {
         idle: 0,
         counters: Counters::new(),
         finding: None,
+        fault: None,
     });
     let changed = Condvar::new();
     let workers = (rayon::current_num_threads() as u64).min(clusters).max(1);
@@ -135,6 +140,9 @@ pub fn run(launch: &Launch) -> Result<Counters, Box<Finding>> {
         }
     });
     let queue = queue.into_inner().unwrap_or_else(|e| e.into_inner());
+    if let Some(fault) = queue.fault {
+        resume_unwind(fault);
+    }
     match queue.finding {
         Some(finding) => Err(finding),
         None => Ok(queue.counters),
@@ -147,7 +155,7 @@ fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, cha
     let room = u64::from((launch.resident / launch.cluster_size()).max(1));
     let mut q = lock();
     loop {
-        if q.finding.is_some() {
+        if q.finding.is_some() || q.fault.is_some() {
             return;
         }
         let resident = q.waiting.len() as u64 + q.running;
@@ -169,9 +177,18 @@ fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, cha
             q = changed.wait(q).unwrap_or_else(|e| e.into_inner());
             continue;
         };
-        let turn = cluster.run(launch, TURN);
+        // A fault of the emulator must not leave the other workers waiting.
+        let turn = catch_unwind(AssertUnwindSafe(|| cluster.run(launch, TURN)));
         q = lock();
         q.running -= 1;
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(fault) => {
+                q.fault.get_or_insert(fault);
+                changed.notify_all();
+                return;
+            }
+        };
         match turn {
             Ok(Turn::Ended) => {
                 q.counters.add(&cluster.counters());

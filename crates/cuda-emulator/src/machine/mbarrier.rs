@@ -45,6 +45,9 @@ impl Mbarrier {
     /// `count` arrivals; with `drop`, later phases wait for as many fewer. Gives the token of the
     /// phase before.
     pub fn arrive(&mut self, count: u32, drop: bool) -> Result<u64, String> {
+        if count == 0 {
+            return Err("an arrival of no threads".to_owned());
+        }
         if count > self.pending {
             return Err(format!(
                 "{count} arrivals where the running phase waits for {} of {}",

@@ -71,11 +71,17 @@ impl Shared {
     }
 
     /// Pointers to the byte at a shared address and to its shadow.
-    pub fn at(&self, address: u32) -> Option<(*mut u8, *mut u8)> {
-        let offset = address.checked_sub(SHARED_START)? as usize;
-        let inside = offset < self.0.len();
-        let (data, shadow) = (self.0.data.as_ptr().cast::<u8>(), self.0.shadow.as_ptr().cast::<u8>());
-        inside.then(|| (data.wrapping_add(offset).cast_mut(), shadow.wrapping_add(offset).cast_mut()))
+    pub fn at(&mut self, address: u32) -> Option<(*mut u8, *mut u8)> {
+        self.0.at(address.checked_sub(SHARED_START)?.into(), 1)
+    }
+
+    /// Makes bytes undefined, if they are there.
+    pub fn forget(&mut self, address: u32, len: u32) {
+        let offset = address.checked_sub(SHARED_START);
+        if let Some((_, shadow)) = offset.and_then(|offset| self.0.at(offset.into(), len.into())) {
+            // SAFETY: `at` has checked that so many bytes are there.
+            unsafe { shadow.write_bytes(0, len as usize) };
+        }
     }
 
     /// Length in bytes.

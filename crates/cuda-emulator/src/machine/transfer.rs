@@ -2,11 +2,12 @@
 //!
 //! A copy is recorded when it is issued and done when it lands: as late as the
 //! program allows, when somebody waits for it, so that what touches it too early
-//! meets memory as it was; or, under a seed, at any time before. All that can be
-//! wrong with it is found at its issue. From then on
+//! meets memory as it was; or, under a seed, earlier. All that can be wrong with
+//! its memory is found at its issue. From then on
 //!
 //! - what it will write is undefined (unless it is combined with what is there);
-//! - what it will read of shared memory is held: another copy may not go there.
+//! - what it will read of shared memory is held: another copy may not go there
+//!   (ordinary stores are not looked at yet).
 
 use std::ops::Range;
 
@@ -165,8 +166,10 @@ impl ClusterState {
     /// Puts a copy in flight. Its memory has been checked.
     pub fn issue(&mut self, mut transfer: Transfer, launch: &Launch) -> Result<u64, Verdict> {
         if let Some(to) = transfer.writes() {
-            let others = [self.transfers.reader_of(&to), self.transfers.writer_of(&to)];
-            if let Some(other) = others.into_iter().flatten().next() {
+            // Reductions change element by element: two may go to one place.
+            let both_reduce = |other: &&Transfer| other.reduction.is_some() && transfer.reduction.is_some();
+            let writer = self.transfers.writer_of(&to).filter(|other| !both_reduce(other));
+            if let Some(other) = self.transfers.reader_of(&to).or(writer) {
                 return Err(other.conflict(&launch.kernel, to, "the destination of an asynchronous copy"));
             }
         }
@@ -186,7 +189,7 @@ impl ClusterState {
     }
 
     /// What a copy will write is undefined until it lands.
-    fn forget(&self, work: &Work, launch: &Launch) {
+    fn forget(&mut self, work: &Work, launch: &Launch) {
         // SAFETY: the memory was checked before the copy was issued; memory that a
         // launch can reach is not freed while it runs.
         unsafe {
@@ -250,7 +253,6 @@ impl ClusterState {
             data: data.as_mut_ptr().cast(),
             shadow: Some(shadow.as_mut_ptr().cast()),
         });
-        let mut global = |at: u64, _: u32| self.bytes(Memory::Global(at), launch);
         // SAFETY: all memory was checked when the copy was issued, also for the
         // alignment of elements; memory that a launch can reach is not freed while it runs.
         unsafe {
@@ -265,6 +267,7 @@ impl ClusterState {
                 }
                 (Work::Tile(tile, way, rank), reduction) => {
                     let shared = held.unwrap_or_else(|| self.shared_bytes(tile, *rank, launch));
+                    let mut global = |at: u64, _: u32| self.bytes(Memory::Global(at), launch);
                     match (way, reduction) {
                         (Way::Load, _) => tile.load(shared, &mut global),
                         (Way::Store, None) => tile.store(shared, &mut global),
@@ -284,12 +287,12 @@ impl ClusterState {
         })
     }
 
-    fn shared_bytes(&self, tile: &Tile, rank: u32, launch: &Launch) -> Bytes {
+    fn shared_bytes(&mut self, tile: &Tile, rank: u32, launch: &Launch) -> Bytes {
         self.bytes(Memory::Shared(rank, shared_range(tile).start), launch)
     }
 
     /// Where memory that has been checked lies on the host.
-    fn bytes(&self, memory: Memory, launch: &Launch) -> Bytes {
+    fn bytes(&mut self, memory: Memory, launch: &Launch) -> Bytes {
         let nowhere = Bytes { data: std::ptr::null_mut(), shadow: None };
         match memory {
             Memory::Global(address) => launch.memory.find(address).map_or(nowhere, |region| {

@@ -443,3 +443,94 @@ fn copies_add_up_in_global_memory() {
         assert_eq!(device.get::<u32>(there, 128), expected);
     }
 }
+
+// ---- Found wrong once ------------------------------------------------------------------
+
+#[test]
+fn a_thread_that_arrived_and_ended_stands_for_no_other() {
+    // Thread 0 arrives and ends; block 0 must wait for the last thread of block 1 even so.
+    let body = "
+        mov.u32 %r0, %cluster_ctarank;
+        setp.eq.u32 %p, %r0, 1;
+        setp.eq.u32 %q, %t, 0;
+        @%p bra SECOND;
+        barrier.cluster.arrive;
+        @%q ret;
+        barrier.cluster.wait;
+        ld.shared.u32 %r1, [box];
+        st.global.u32 [%out], %r1;
+        ret;
+    SECOND:
+        mov.u32 %r2, 0;
+    SLOWLY:
+        add.u32 %r2, %r2, 1;
+        setp.lt.u32 %q, %r2, 9000;
+        @%q bra SLOWLY;
+        mov.u32 %r3, box;
+        mapa.shared::cluster.u32 %r4, %r3, 0;
+        st.shared::cluster.u32 [%r4], %r2;
+        barrier.cluster.arrive;
+        barrier.cluster.wait;";
+    let mut device = clustered(&module(".shared .align 4 .b8 box[16];", body), 2);
+    assert_eq!(outputs(&mut device, 2, 2, &[], 1), [9000]);
+}
+
+#[test]
+fn reductions_meet_in_shared_memory() {
+    let body = "
+        mov.u32 %r0, %cluster_ctarank;
+        mov.u32 %r1, tile;
+        st.shared.v4.u32 [tile], {1, 2, 3, 4};
+        st.shared.v4.u32 [tile+16], {10, 20, 30, 40};
+        mbarrier.init.shared::cta.b64 [b], 1;
+        fence.mbarrier_init.release.cluster;
+        mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 32;
+        fence.proxy.async;
+        barrier.cluster.arrive;
+        barrier.cluster.wait;
+        add.u32 %r2, %r1, 16;
+        mapa.shared::cluster.u32 %r3, %r2, 0;
+        mov.u32 %r4, b;
+        mapa.shared::cluster.u32 %r5, %r4, 0;
+        cp.reduce.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.add.u32 [%r3], [tile], 16, [%r5];
+        setp.ne.u32 %p, %r0, 0;
+        @%p bra DONE;
+    AGAIN:
+        mbarrier.try_wait.parity.shared::cta.b64 %q, [b], 0;
+        @!%q bra AGAIN;
+        ld.shared.v4.u32 {%r6, %r7, %r8, %r9}, [tile+16];
+        st.global.v4.u32 [%out], {%r6, %r7, %r8, %r9};
+    DONE:
+        barrier.cluster.arrive;
+        barrier.cluster.wait;";
+    let mut device = clustered(&module(COPY_SHARED, body), 2);
+    assert_eq!(outputs(&mut device, 2, 1, &[], 4), [12, 24, 36, 48]);
+}
+
+#[test]
+fn anothers_mbarrier_is_only_arrived_at() {
+    let body = "
+        mov.u32 %r0, %cluster_ctarank;
+        setp.eq.u32 %p, %r0, 0;
+        mbarrier.init.shared::cta.b64 [b], 1;
+        barrier.cluster.arrive;
+        barrier.cluster.wait;
+        @%p ret;
+        mov.u64 %l0, b;
+        cvta.shared.u64 %l0, %l0;
+        mapa.u64 %l1, %l0, 0;
+        mbarrier.test_wait.parity.b64 %q, [%l1], 0;";
+    let found = finding(&mut clustered(&module(COPY_SHARED, body), 2), 2, 1, 0);
+    assert!(found.to_string().contains("may only arrive at it"), "{found}");
+    // A copy completes on an mbarrier that is there.
+    let body = "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile], [%in], 512, [b];";
+    let found = finding(&mut Device::new(&module(COPY_SHARED, body)), 1, 1, 0);
+    assert!(matches!(found.verdict, Verdict::Mbarrier { .. }), "{found}");
+}
+
+#[test]
+fn an_address_at_the_end_of_all_is_out_of_bounds() {
+    let body = "mov.u64 %l0, 0xfffffffffffffffc;\nld.shared.u32 %r0, [%l0];\nst.global.u32 [%out], %r0;";
+    let found = finding(&mut Device::new(&module(COPY_SHARED, body)), 1, 1, 0);
+    assert!(matches!(found.verdict, Verdict::OutOfBounds { .. }), "{found}");
+}

@@ -20,9 +20,4 @@ __device__ inline void registers_take() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
-/// A barrier among `threads` of the block, one of sixteen by its number.
-__device__ inline void barrier_sync(uint32_t number, uint32_t threads) {
-    asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
-}
-
 }  // namespace deepkern::ptx

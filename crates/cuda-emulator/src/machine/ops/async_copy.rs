@@ -1,9 +1,10 @@
 //! `cp.async`: copies from global to shared memory that a thread waits for later.
 
-use crate::code::{DecodeError, Decoder, Inst, Kind, Reference, SHARED_START, Slot};
+use crate::code::{DecodeError, Decoder, Inst, Kind, SHARED_START, Slot};
 use crate::machine::async_copy::AsyncCopy;
-use crate::machine::lanes::{both, lane_op};
+use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
+use crate::machine::ops::address::emit_sum;
 use crate::machine::ops::memory::{check_hint, defined, read, write};
 use crate::machine::ops::moves::value_of;
 use crate::machine::registers::Raw;
@@ -186,21 +187,9 @@ fn decode_copy(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -> Re
         _ => return Err(d.unknown(i)),
     }
     let (to, from) = (d.reference(to, Space::Shared)?, d.reference(from, Space::Global)?);
-    let source = sum(d, from);
+    let source = emit_sum(d, from.base, from.offset);
     let inst = d.emit(both!(copy), Kind::Global, &[], &[to.base, source, taken, ignored]);
     inst.imm = to.offset;
     inst.aux = *size as u32;
     Ok(())
-}
-
-/// The address of a memory operand as one row.
-fn sum(d: &mut Decoder<'_>, reference: Reference) -> Slot {
-    if reference.offset == 0 {
-        return reference.base;
-    }
-    let offset = d.constant64(reference.offset as u64);
-    let sum = d.temporary(reference.base.class());
-    let op = lane_op!(|a: u64, b: u64| -> u64 { a.wrapping_add(b) });
-    d.emit(op, Kind::Integer, &[sum], &[reference.base, offset]);
-    sum
 }

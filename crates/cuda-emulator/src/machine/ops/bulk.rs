@@ -80,9 +80,9 @@ const REDUCTIONS: &[(&str, Type, bool)] = &[
 /// src: destination, source, bytes, mbarrier or none. list: the mask of a multicast.
 #[inline(never)]
 fn copy(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    for slot in &i.src[..2] {
+    for slot in [i.src[0], i.src[1], i.src[3]] {
         if slot.is_some()
-            && let Err(flow) = cpu.require_defined(*slot, Use::Address)
+            && let Err(flow) = cpu.require_defined(slot, Use::Address)
         {
             return flow;
         }
@@ -159,6 +159,7 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
         return Err(Verdict::Operand { problem: other_block(rank, barrier_rank) });
     }
     for rank in destinations(cpu, i.aux & MULTICAST != 0, multicast, rank)? {
+        check_mbarrier(cpu, rank, barrier)?;
         let work = Work::Range { from: source, to: Memory::Shared(rank, address), len };
         let completion = Completion::Mbarrier(rank, barrier, len);
         cpu.cluster.issue(Transfer::new(work, reduction, completion, origin), cpu.launch)?;
@@ -169,6 +170,18 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
 /// What is wrong where the destination and its mbarrier are in two blocks.
 pub fn other_block(rank: u32, barrier: u32) -> String {
     format!("the copy goes to block {rank} of the cluster, its mbarrier is in block {barrier}")
+}
+
+/// A copy completes on an mbarrier that is there.
+pub fn check_mbarrier(cpu: &Cpu<'_>, rank: u32, address: u32) -> Result<(), Verdict> {
+    match cpu.cluster.mbarriers[rank as usize].get(address) {
+        Some(_) => Ok(()),
+        None => {
+            let problem =
+                format!("a copy completes here, and block {rank} of the cluster has no mbarrier here");
+            Err(Verdict::Mbarrier { address, problem })
+        }
+    }
 }
 
 /// The ranks of the blocks that a copy goes to: the one named, or those of a multicast's mask.

@@ -5,7 +5,7 @@ use crate::code::{DecodeError, Decoder, Inst, Kind, Reference, Slot};
 use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::address::{address, emit_sum};
-use crate::machine::ops::bulk::{destinations, other_block};
+use crate::machine::ops::bulk::{check_mbarrier, destinations, other_block};
 use crate::machine::ops::memory::space_of;
 use crate::machine::tensor_map::{Reduction, Tile, Way};
 use crate::machine::transfer::{Completion, Transfer, Work};
@@ -104,6 +104,7 @@ fn issue(cpu: &mut Cpu<'_>, aux: u32, lane: usize, each: Each) -> Result<(), Ver
     }
     let bytes = tile.bytes() as u32;
     for rank in destinations(cpu, aux & MULTICAST != 0, masks, rank)? {
+        check_mbarrier(cpu, rank, barrier)?;
         let work = Work::Tile(Box::new(tile.clone()), way, rank);
         let completion = Completion::Mbarrier(rank, barrier, bytes);
         cpu.cluster.issue(Transfer::new(work, None, completion, origin), cpu.launch)?;

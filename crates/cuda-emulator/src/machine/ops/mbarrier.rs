@@ -19,9 +19,9 @@ const DROP: u32 = 2;
 /// The arrival may not complete the phase.
 const NO_COMPLETE: u32 = 4;
 /// A wait names a phase by its parity, not by a token.
-const PARITY: u32 = 1;
+const PARITY: u32 = 8;
 /// A wait may block.
-const BLOCKS: u32 = 2;
+const BLOCKS: u32 = 16;
 /// The state space is in the bits from here on.
 const SPACE: u32 = 8;
 
@@ -52,6 +52,21 @@ impl Cpu<'_> {
         Ok(places)
     }
 
+    /// The same for operations that only the block's own mbarriers have.
+    fn own_mbarrier_places(&mut self, i: &Inst) -> Result<[(u32, u32); 32], Flow> {
+        let places = self.mbarrier_places(space_in(i), i.src[0])?;
+        let own = self.block.rank;
+        match lanes_of(self.mask).find(|lane| places[*lane].0 != own) {
+            None => Ok(places),
+            Some(lane) => {
+                let (rank, address) = places[lane];
+                let problem =
+                    format!("it is block {rank}'s of the cluster, and block {own} may only arrive at it");
+                Err(self.fault(Verdict::Mbarrier { address, problem }, 1 << lane))
+            }
+        }
+    }
+
     /// Does something with the mbarrier of a lane.
     fn with_mbarrier<T>(
         &mut self,
@@ -72,7 +87,7 @@ impl Cpu<'_> {
 /// src: address, count.
 #[inline(never)]
 fn init(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    let places = match cpu.mbarrier_places(space_in(i), i.src[0]) {
+    let places = match cpu.own_mbarrier_places(i) {
         Ok(places) => places,
         Err(flow) => return flow,
     };
@@ -88,7 +103,10 @@ fn init(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             None => Mbarrier::new(counts[lane]),
         };
         match barrier {
-            Ok(barrier) => table.insert(address, barrier),
+            Ok(barrier) => {
+                table.insert(address, barrier);
+                cpu.cluster.shared[rank as usize].forget(address, SIZE);
+            }
             Err(problem) => return cpu.fault(Verdict::Mbarrier { address, problem }, 1 << lane),
         }
     }
@@ -98,7 +116,7 @@ fn init(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 
 #[inline(never)]
 fn inval(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    let places = match cpu.mbarrier_places(space_in(i), i.src[0]) {
+    let places = match cpu.own_mbarrier_places(i) {
         Ok(places) => places,
         Err(flow) => return flow,
     };
@@ -179,7 +197,7 @@ fn transact(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 /// mbarrier lands now; if its phase is not complete even so, `try_wait` waits.
 #[inline(never)]
 fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    let places = match cpu.mbarrier_places(space_in(i), i.src[0]) {
+    let places = match cpu.own_mbarrier_places(i) {
         Ok(places) => places,
         Err(flow) => return flow,
     };
@@ -237,11 +255,13 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         return Ok(());
     }
     let mut flags = 0;
+    let arrives = matches!(operation, Some("arrive" | "arrive_drop"));
+    let waits = matches!(operation, Some("test_wait" | "try_wait"));
     loop {
         match m.peek() {
-            Some("expect_tx") if operation.is_some_and(|o| o.starts_with("arrive")) => flags |= EXPECT,
-            Some("noComplete") => flags |= NO_COMPLETE,
-            Some("parity") => flags |= PARITY,
+            Some("expect_tx") if arrives => flags |= EXPECT,
+            Some("noComplete") if arrives => flags |= NO_COMPLETE,
+            Some("parity") if waits => flags |= PARITY,
             // Order with other accesses: the emulator's are all in order.
             Some("acquire" | "release" | "relaxed" | "cta" | "cluster") => {}
             _ => break,
@@ -252,7 +272,8 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     flags |= match space {
         Space::Generic => 0,
         Space::Shared => 1,
-        Space::Cluster => 2,
+        // Only what arrives, and counts bytes, reaches other blocks.
+        Space::Cluster if arrives || matches!(operation, Some("expect_tx" | "complete_tx")) => 2,
         _ => return Err(d.unknown(i)),
     } << SPACE;
     if !m.take("b64") || !m.done() {
