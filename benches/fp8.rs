@@ -89,7 +89,7 @@ fn gemm(criterion: &mut Criterion) {
 
         // Multiply-adds.
         group.throughput(Throughput::Elements((m * n * k) as u64));
-        let id = BenchmarkId::new(plan.variant().name(), format!("{m}x{n}x{k}"));
+        let id = BenchmarkId::new(plan.variant().to_string(), format!("{m}x{n}x{k}"));
         group.bench_function(id, |bencher| {
             bencher.iter_custom(|iterations| {
                 time(&device, iterations, || {

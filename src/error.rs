@@ -38,6 +38,13 @@ pub enum Error {
         capability: (u32, u32),
     },
 
+    /// A kernel was asked for by name that there is not.
+    #[error("there is no kernel {variant}")]
+    NoSuchVariant {
+        /// The kernel.
+        variant: String,
+    },
+
     /// A kernel was asked for by name that this GPU cannot run.
     #[error(
         "{variant} is for compute capability {major}.{minor} alone; this GPU has {}.{}",
@@ -45,7 +52,7 @@ pub enum Error {
     )]
     WrongGpu {
         /// The kernel.
-        variant: &'static str,
+        variant: String,
         /// The compute capability that it is for.
         needed: (u32, u32),
         /// The GPU's.

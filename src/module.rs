@@ -28,6 +28,41 @@ impl Family {
 /// Dynamic shared memory, in bytes, that a kernel has without asking.
 const UNASKED_SHARED: u32 = 48 << 10;
 
+/// How a kernel is launched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub blocks: u32,
+    pub threads: u32,
+    /// Blocks of a cluster, which divides `blocks`. More than one is for Hopper alone.
+    pub cluster: u32,
+    /// Dynamic shared memory, in bytes.
+    pub shared: u32,
+    /// The kernel waits itself (`griddepcontrol.wait`, of Hopper) for what was queued before it, and may begin earlier.
+    pub overlaps: bool,
+}
+
+impl Grid {
+    /// Blocks that have nothing to do with each other.
+    pub fn plain(blocks: u32, threads: u32) -> Self {
+        Self { blocks, threads, cluster: 1, shared: 0, overlaps: false }
+    }
+
+    /// What goes beyond the first CUDA, for the driver.
+    fn attributes(self) -> Vec<sys::CUlaunchAttribute> {
+        use sys::CUlaunchAttributeID_enum::{
+            CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        };
+        let attribute = |id, value| sys::CUlaunchAttribute { id, pad: [0; 4], value };
+        let extent = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: self.cluster, y: 1, z: 1 };
+        let cluster = sys::CUlaunchAttributeValue { clusterDim: extent };
+        let overlaps = sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 };
+        let cluster = (self.cluster > 1).then(|| attribute(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, cluster));
+        let overlaps =
+            self.overlaps.then(|| attribute(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, overlaps));
+        cluster.into_iter().chain(overlaps).collect()
+    }
+}
+
 /// A family loaded into a context.
 #[derive(Debug)]
 pub(crate) struct Module {
@@ -71,18 +106,18 @@ impl Module {
         self.family == family.name
     }
 
-    /// Looks up a kernel, to be launched with so many bytes of dynamic shared memory.
-    pub fn kernel(self: &Arc<Self>, name: &str, shared: u32) -> Result<Kernel> {
+    /// Looks up a kernel, to be launched so.
+    pub fn kernel(self: &Arc<Self>, name: &str, grid: Grid) -> Result<Kernel> {
         self.context.bind_to_thread()?;
         let name = CString::new(name).expect("kernel names are constants without zeros");
         // SAFETY: the module is loaded.
         let function = unsafe { result::module::get_function(self.module, name) }?;
-        if shared > UNASKED_SHARED {
+        if grid.shared > UNASKED_SHARED {
             let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the function is of a loaded module.
-            unsafe { result::function::set_function_attribute(function, attribute, shared as i32) }?;
+            unsafe { result::function::set_function_attribute(function, attribute, grid.shared as i32) }?;
         }
-        Ok(Kernel { function, shared, module: self.clone() })
+        Ok(Kernel { function, grid, module: self.clone() })
     }
 }
 
@@ -99,7 +134,7 @@ impl Drop for Module {
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
     function: sys::CUfunction,
-    shared: u32,
+    grid: Grid,
     module: Arc<Module>,
 }
 
@@ -109,28 +144,38 @@ unsafe impl Send for Kernel {}
 unsafe impl Sync for Kernel {}
 
 impl Kernel {
-    /// Queues the kernel on `blocks` blocks of `threads` threads.
+    /// Whether there is nothing to launch.
+    pub fn is_empty(&self) -> bool {
+        self.grid.blocks == 0
+    }
+
+    /// Queues the kernel.
     ///
     /// # Safety
     ///
     /// `Args` is the kernel's only parameter, and all that it points to is valid, for as long as the launch (or the
     /// graph that captures it) needs it.
-    pub unsafe fn launch<Args: Copy>(
-        &self,
-        on: &Launch<'_>,
-        blocks: u32,
-        threads: u32,
-        args: &Args,
-    ) -> Result<()> {
+    pub unsafe fn launch<Args: Copy>(&self, on: &Launch<'_>, args: &Args) -> Result<()> {
         self.module.context.bind_to_thread()?;
         let mut parameters = [std::ptr::from_ref(args) as *mut c_void];
-        // SAFETY: the driver copies the parameters before it returns, and does not write them. The rest is the
-        // caller's promise.
+        let mut attributes = self.grid.attributes();
+        let config = sys::CUlaunchConfig {
+            gridDimX: self.grid.blocks,
+            gridDimY: 1,
+            gridDimZ: 1,
+            blockDimX: self.grid.threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: self.grid.shared,
+            hStream: on.stream().cu_stream(),
+            attrs: attributes.as_mut_ptr(),
+            numAttrs: attributes.len() as u32,
+        };
+        // SAFETY: the driver copies the configuration and the parameters before it returns, and does not write them.
+        // The rest is the caller's promise.
         unsafe {
-            let grid = (blocks, 1, 1);
-            let block = (threads, 1, 1);
-            let stream = on.stream().cu_stream();
-            result::launch_kernel(self.function, grid, block, self.shared, stream, &mut parameters)?;
+            sys::cuLaunchKernelEx(&config, self.function, parameters.as_mut_ptr(), std::ptr::null_mut())
+                .result()?;
         }
         on.keep(&self.module);
         Ok(())

@@ -25,7 +25,8 @@ use half::bf16;
 use planted::{Place, bits};
 use proptest::prelude::*;
 
-const SIMPLE: [GemmVariant; 2] = [GemmVariant::SimpleM64, GemmVariant::SimpleM16];
+const LARGE: GemmVariant = GemmVariant::Simple { rows: 64 };
+const SIMPLE: [GemmVariant; 2] = [LARGE, GemmVariant::Simple { rows: 16 }];
 
 fn any_places() -> impl Strategy<Value = Places> {
     let a_scales =
@@ -176,9 +177,8 @@ fn nan_stays_in_its_row_and_column() {
     problem.a.scales[5 * 2] = f32::INFINITY;
     problem.b.codes[64 * k] = 0xff;
     let spoilt = |i: usize| [3, 5].contains(&(i / n)) || i % n == 64;
-    let clean = Problem::numbered(m, n, k).run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE);
-    for (i, (d, clean)) in
-        problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE).into_iter().zip(clean).enumerate()
+    let clean = Problem::numbered(m, n, k).run::<f32>(Some(LARGE), &Places::DENSE);
+    for (i, (d, clean)) in problem.run::<f32>(Some(LARGE), &Places::DENSE).into_iter().zip(clean).enumerate()
     {
         if spoilt(i) {
             assert!(!d.is_finite(), "D[{}, {}]", i / n, i % n);
@@ -195,12 +195,10 @@ fn zero_sizes() {
         Problem::numbered(m, n, k).check::<f32>(&SIMPLE, &Places::DENSE);
     }
     let mut problem = Problem::numbered(9, 70, 0);
-    assert!(
-        problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE).iter().all(|d| d.to_bits() == 0)
-    );
+    assert!(problem.run::<f32>(Some(LARGE), &Places::DENSE).iter().all(|d| d.to_bits() == 0));
     let c: Vec<f32> = (0..9 * 70).map(|i| i as f32).collect();
     problem.c = Some(c.clone());
-    assert_eq!(problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE), c);
+    assert_eq!(problem.run::<f32>(Some(LARGE), &Places::DENSE), c);
 }
 
 /// A row's bits depend neither on the other rows nor on how many there are.
@@ -208,17 +206,13 @@ fn zero_sizes() {
 fn rows_do_not_depend_on_m() {
     let (n, k) = (65, 300);
     let all = Problem::numbered(70, n, k);
-    let d = all.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE);
+    let d = all.run::<f32>(Some(LARGE), &Places::DENSE);
     for m in [1, 16, 17, 64, 65] {
         let groups = k.div_ceil(BLOCK);
         let a =
             Quantized { codes: all.a.codes[..m * k].to_vec(), scales: all.a.scales[..m * groups].to_vec() };
         let first = Problem { shape: GemmShape { m, n, k }, a, ..all.clone() };
-        assert_eq!(
-            bits(&first.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE)),
-            bits(&d[..m * n]),
-            "m = {m}"
-        );
+        assert_eq!(bits(&first.run::<f32>(Some(LARGE), &Places::DENSE)), bits(&d[..m * n]), "m = {m}");
     }
 }
 
@@ -228,7 +222,7 @@ fn five_seeds_give_the_same_bits() {
     let problem = Problem::numbered(70, 130, 200);
     let run = |seed| {
         cuda_emulator::set_seed(seed);
-        bits(&problem.run::<f32>(Some(GemmVariant::SimpleM64), &Places::DENSE))
+        bits(&problem.run::<f32>(Some(LARGE), &Places::DENSE))
     };
     let first = run(1);
     for seed in 2..=5 {

@@ -10,22 +10,47 @@ mod planted;
 
 use deepkern::{
     Error,
-    fp8::{BLOCK, GemmPlan, GemmShape, GemmVariant},
+    fp8::{BLOCK, GemmOptions, GemmPlan, GemmShape, GemmVariant},
     reference::Quantized,
 };
-use gemm::{Places, Problem, any_problem, check_bounds};
+use gemm::{Places, Problem, any_problem};
 use half::bf16;
 use planted::{Place, bits};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-const HOPPER: [GemmVariant; 4] =
-    [GemmVariant::HopperN128, GemmVariant::HopperN64, GemmVariant::HopperN32, GemmVariant::HopperN16];
-
-/// Those that the device can run.
+/// Those that the device can run and that sum k in one piece: they give the same bits.
 fn variants() -> Vec<GemmVariant> {
+    let whole = |variant: &GemmVariant| !matches!(variant, GemmVariant::Decode { split: 2.., .. });
+    runnable(GemmVariant::hopper().chain(GemmVariant::decode()).filter(whole))
+}
+
+/// Those that sum k in parts.
+fn split_variants() -> Vec<GemmVariant> {
+    runnable(
+        GemmVariant::decode().filter(|variant| matches!(variant, GemmVariant::Decode { split: 2.., .. })),
+    )
+}
+
+fn runnable(variants: impl Iterator<Item = GemmVariant>) -> Vec<GemmVariant> {
     let capability = device::device().capability();
-    HOPPER.into_iter().filter(|variant| variant.runs_on(capability)).collect()
+    variants.filter(|variant| variant.runs_on(capability)).collect()
+}
+
+fn only(variants: &[GemmVariant]) -> Vec<GemmVariant> {
+    runnable(variants.iter().copied())
+}
+
+const WIDE: GemmVariant = GemmVariant::Hopper { width: 128, pair: false };
+const NARROW: GemmVariant = GemmVariant::Decode { tokens: 16, split: 1 };
+
+/// A few of either kind.
+fn any_variants() -> impl Strategy<Value = (Vec<GemmVariant>, Vec<GemmVariant>)> {
+    let some = |all: Vec<GemmVariant>, count: usize| {
+        let count = count.min(all.len());
+        prop::sample::subsequence(all, count).prop_shuffle()
+    };
+    (some(variants(), 4), some(split_variants(), 2))
 }
 
 /// Rows that the copy engine can read: `front` and the stride are multiples of 16 bytes.
@@ -62,13 +87,23 @@ proptest! {
     })]
 
     #[test]
-    fn any_shape_f32(problem in any_problem(140, 140, 300), places in any_aligned_places()) {
-        problem.check::<f32>(&variants(), &places);
+    fn any_shape_f32(
+        problem in any_problem(280, 280, 300),
+        places in any_aligned_places(),
+        (whole, split) in any_variants(),
+    ) {
+        problem.check::<f32>(&whole, &places);
+        split.iter().for_each(|&variant| problem.check::<f32>(&[variant], &places));
     }
 
     #[test]
-    fn any_shape_bf16(problem in any_problem(140, 140, 300), places in any_aligned_places()) {
-        problem.check::<bf16>(&variants(), &places);
+    fn any_shape_bf16(
+        problem in any_problem(280, 280, 300),
+        places in any_aligned_places(),
+        (whole, split) in any_variants(),
+    ) {
+        problem.check::<bf16>(&whole, &places);
+        split.iter().for_each(|&variant| problem.check::<bf16>(&[variant], &places));
     }
 }
 
@@ -76,46 +111,95 @@ proptest! {
 #[test]
 fn every_tail_of_k() {
     for k in (1..=33).chain([127, 128, 129, 160, 255, 576]) {
-        Problem::numbered(5, 18, k).check::<f32>(&variants(), &ALIGNED);
+        Problem::numbered(5, 18, k).check::<f32>(&only(&[WIDE, NARROW]), &ALIGNED);
     }
 }
 
 /// Tiles that m and n fill, almost fill, and exceed.
 #[test]
 fn every_edge_of_a_tile() {
-    for m in [1, 7, 8, 9, 15, 16, 63, 64, 65, 127, 128, 129, 200] {
-        Problem::numbered(m, 20, 150).check::<bf16>(&variants(), &ALIGNED);
+    for m in [1, 7, 8, 9, 15, 16, 63, 64, 65, 127, 128, 129, 255, 256, 257] {
+        let pair = GemmVariant::Hopper { width: 64, pair: true };
+        Problem::numbered(m, 20, 150).check::<bf16>(&only(&[WIDE, NARROW, pair]), &ALIGNED);
     }
-    for n in (1..=17).chain([31, 32, 33, 63, 64, 65, 127, 128, 129, 257]) {
+    for n in
+        [1, 2, 7, 8, 9, 16, 17, 63, 64, 65, 95, 97, 111, 113, 127, 128, 129, 159, 161, 191, 193, 257, 400]
+    {
         Problem::numbered(3, n, 150).check::<f32>(&variants(), &ALIGNED);
     }
 }
 
-/// More tiles than multiprocessors: blocks take several, and the ring of stages goes on from one to the next.
+/// Wide tiles begin in one row of B's blocks and end in the next; each of its columns has its own scale.
 #[test]
-fn blocks_take_tile_after_tile() {
-    for (m, n, k) in [(260, 2200, 32), (130, 2200, 150)] {
+fn tiles_across_blocks_of_scales() {
+    for (m, n, k) in [(130, 900, 260), (3, 1000, 130)] {
         let problem = Problem::numbered(m, n, k);
-        let d = problem.run::<f32>(Some(GemmVariant::HopperN16), &ALIGNED);
-        check_bounds(&d, &problem.exact(), n);
+        problem.check::<f32>(&runnable(GemmVariant::hopper()), &ALIGNED);
+        problem.check::<bf16>(&runnable(GemmVariant::hopper()), &ALIGNED);
     }
 }
 
-/// Longer than the ring, several times over.
+/// More tasks than multiprocessors: blocks take several, and the ring of stages, the buffers that are stored from,
+/// and the parts of k go on from one to the next.
+#[test]
+fn blocks_take_task_after_task() {
+    let decode = |tokens, split| GemmVariant::Decode { tokens, split };
+    for (m, n, k, variant) in [
+        (130, 64 * 140, 150, GemmVariant::Hopper { width: 64, pair: false }),
+        (260, 64 * 70, 32, GemmVariant::Hopper { width: 64, pair: true }),
+        (140, 96 * 140, 32, GemmVariant::Hopper { width: 96, pair: false }),
+        (9, 128 * 70, 150, decode(8, 1)),
+        (20, 128 * 30, 300, decode(8, 4)),
+        (70, 128 * 9, 1100, decode(8, 8)),
+    ] {
+        let problem = Problem::numbered(m, n, k);
+        problem.check::<bf16>(&only(&[variant]), &ALIGNED);
+    }
+}
+
+/// Longer than the ring, several times over; and longer than the scales of B that a warp has on hand.
 #[test]
 fn more_blocks_of_k_than_stages() {
-    Problem::numbered(9, 40, 2048 + 64).check::<f32>(&variants(), &ALIGNED);
-    Problem::numbered(2, 16, 7168).check::<f32>(&[GemmVariant::HopperN16], &ALIGNED);
+    Problem::numbered(9, 40, 2048 + 64).check::<f32>(&only(&[WIDE, NARROW]), &ALIGNED);
+    Problem::numbered(2, 140, 9000).check::<f32>(&only(&[WIDE, NARROW]), &ALIGNED);
+    Problem::numbered(2, 140, 9000)
+        .check::<f32>(&only(&[GemmVariant::Decode { tokens: 8, split: 2 }]), &ALIGNED);
+}
+
+/// Every number of parts, also of a k that has fewer blocks; each sums in its own order, the same each time.
+#[test]
+fn k_in_parts() {
+    for variant in split_variants() {
+        for (m, n, k) in [(5, 140, 1200), (17, 20, 130)] {
+            let problem = Problem::numbered(m, n, k);
+            problem.check::<f32>(&[variant, variant], &ALIGNED);
+        }
+    }
 }
 
 #[test]
 fn with_c() {
-    for (n, front, gap) in [(64, 0, 0), (70, 1, 0), (70, 2, 1), (33, 3, 3)] {
+    let split = only(&[GemmVariant::Decode { tokens: 16, split: 3 }]);
+    for (n, front, gap) in [(64, 0, 0), (72, 4, 0), (70, 1, 0), (70, 2, 1), (33, 3, 3)] {
         let mut problem = Problem::numbered(70, n, 140);
         problem.c = Some((0..70 * n).map(|i| (i as f32).sin()).collect());
         let Places(mut places) = ALIGNED;
         places[4] = Place { front, gap, ..Place::DENSE };
         places[5] = Place { front: gap, gap: front, ..Place::DENSE };
+        let places = Places(places);
+        problem.check::<f32>(&variants(), &places);
+        problem.check::<bf16>(&variants(), &places);
+        problem.check::<bf16>(&split, &places);
+    }
+}
+
+/// D that the copy engine can write in slices of each width, and D that it cannot.
+#[test]
+fn wherever_d_lies() {
+    let problem = Problem::numbered(66, 200, 64);
+    for (front, multiple) in [(0, 8), (8, 8), (4, 4), (1, 8), (8, 1)] {
+        let Places(mut places) = ALIGNED;
+        places[5] = Place { front, gap: 1, multiple, after: 0 };
         problem.check::<f32>(&variants(), &Places(places));
         problem.check::<bf16>(&variants(), &Places(places));
     }
@@ -124,49 +208,57 @@ fn with_c() {
 /// A NaN spoils its row, or its column, and nothing else.
 #[test]
 fn nan_stays_in_its_row_and_column() {
-    let (m, n, k) = (20, 70, 144);
+    let (m, n, k) = (20, 130, 144);
     let mut problem = Problem::numbered(m, n, k);
     problem.a.codes[3 * k + 129] = 0x7f;
     problem.b.codes[64 * k] = 0xff;
-    for variant in variants() {
+    for variant in variants().into_iter().chain(split_variants()) {
         let clean = Problem::numbered(m, n, k).run::<f32>(Some(variant), &ALIGNED);
         for (i, (d, clean)) in problem.run::<f32>(Some(variant), &ALIGNED).into_iter().zip(clean).enumerate()
         {
             match i / n == 3 || i % n == 64 {
-                true => assert!(d.is_nan(), "D[{}, {}]", i / n, i % n),
-                false => assert_eq!(d.to_bits(), clean.to_bits(), "D[{}, {}]", i / n, i % n),
+                true => assert!(d.is_nan(), "{variant}: D[{}, {}]", i / n, i % n),
+                false => assert_eq!(d.to_bits(), clean.to_bits(), "{variant}: D[{}, {}]", i / n, i % n),
             }
         }
     }
 }
 
-/// A row's bits depend neither on the other rows nor on how many there are.
+/// A row's bits depend neither on the other rows nor on how many there are, nor, with the option, on what the plan
+/// chooses for so many.
 #[test]
 fn rows_do_not_depend_on_m() {
     let (n, k) = (33, 304usize);
     let groups = k.div_ceil(BLOCK);
-    let all = Problem::numbered(140, n, k);
-    let d = all.run::<f32>(Some(GemmVariant::HopperN64), &ALIGNED);
-    for m in [1, 17, 64, 129] {
+    let all = Problem { options: GemmOptions::new().batch_invariant(), ..Problem::numbered(300, n, k) };
+    let d = all.run::<f32>(None, &ALIGNED);
+    for m in [1, 9, 17, 64, 129, 257] {
         let a =
             Quantized { codes: all.a.codes[..m * k].to_vec(), scales: all.a.scales[..m * groups].to_vec() };
         let first = Problem { shape: GemmShape { m, n, k }, a, ..all.clone() };
-        let few = first.run::<f32>(Some(GemmVariant::HopperN16), &ALIGNED);
-        assert_eq!(bits(&few), bits(&d[..m * n]), "m = {m}");
+        for variant in only(&[WIDE, NARROW]).into_iter().map(Some).chain([None]) {
+            assert_eq!(bits(&first.run::<f32>(variant, &ALIGNED)), bits(&d[..m * n]), "m = {m}, {variant:?}");
+        }
     }
 }
 
 /// The schedule changes nothing.
 #[test]
 fn five_seeds_give_the_same_bits() {
-    let problem = Problem::numbered(140, 130, 700);
-    let run = |seed| {
-        cuda_emulator::set_seed(seed);
-        bits(&problem.run::<f32>(Some(GemmVariant::HopperN32), &ALIGNED))
-    };
-    let first = run(1);
-    for seed in 2..=5 {
-        assert_eq!(run(seed), first, "seed {seed}");
+    let problem = Problem::numbered(260, 200, 700);
+    for variant in only(&[
+        GemmVariant::Hopper { width: 96, pair: true },
+        GemmVariant::Hopper { width: 64, pair: false },
+        GemmVariant::Decode { tokens: 32, split: 4 },
+    ]) {
+        let run = |seed| {
+            cuda_emulator::set_seed(seed);
+            bits(&problem.run::<bf16>(Some(variant), &ALIGNED))
+        };
+        let first = run(1);
+        for seed in 2..=5 {
+            assert_eq!(run(seed), first, "{variant}, seed {seed}");
+        }
     }
 }
 
@@ -176,7 +268,8 @@ fn operands_out_of_line() {
     let (m, n, k) = (5, 20, 40);
     let problem = Problem::numbered(m, n, k);
     let d = problem.run::<f32>(None, &Places::DENSE);
-    assert_eq!(bits(&d), bits(&problem.run::<f32>(Some(GemmVariant::SimpleM16), &Places::DENSE)));
+    let simple = GemmVariant::Simple { rows: 16 };
+    assert_eq!(bits(&d), bits(&problem.run::<f32>(Some(simple), &Places::DENSE)));
 
     let device = device::device();
     let stream = device.context().default_stream();
@@ -185,9 +278,24 @@ fn operands_out_of_line() {
         deepkern::fp8::Fp8Weight::zeros(&stream, n, k).unwrap(),
     );
     let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
-    let mut plan =
-        GemmPlan::<f32>::with_variant(&device, GemmShape { m, n, k }, GemmVariant::HopperN16).unwrap();
-    let refused = plan.run(&stream, &a, &b, deepkern::MatrixViewMut::new(d.as_view_mut(), m, n).unwrap());
-    let expected = Error::StrideMisaligned { what: "the codes of a", stride: 40, multiple: 16 };
-    assert_eq!(refused, Err(expected));
+    for variant in only(&[WIDE, NARROW]) {
+        let mut plan = GemmPlan::<f32>::with_variant(&device, GemmShape { m, n, k }, variant).unwrap();
+        let d = deepkern::MatrixViewMut::new(d.as_view_mut(), m, n).unwrap();
+        let refused = plan.run(&stream, &a, &b, d);
+        let expected = Error::StrideMisaligned { what: "the codes of a", stride: 40, multiple: 16 };
+        assert_eq!(refused, Err(expected));
+    }
+}
+
+#[test]
+fn variants_that_are_not_there() {
+    let device = device::device();
+    for variant in [
+        GemmVariant::Hopper { width: 100, pair: false },
+        GemmVariant::Decode { tokens: 8, split: 9 },
+        GemmVariant::Simple { rows: 8 },
+    ] {
+        let plan = GemmPlan::<f32>::with_variant(&device, GemmShape { m: 1, n: 1, k: 1 }, variant);
+        assert_eq!(plan.err(), Some(Error::NoSuchVariant { variant: variant.to_string() }));
+    }
 }

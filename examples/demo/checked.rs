@@ -81,7 +81,7 @@ impl Checked<'_> {
             m,
             n,
             k,
-            kernel: product.variant.name(),
+            kernel: product.variant.to_string(),
             rounding,
             quantisation,
             seconds: f64::from(product.milliseconds) / 1e3,

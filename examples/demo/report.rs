@@ -10,7 +10,7 @@ pub struct GemmRow {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    pub kernel: &'static str,
+    pub kernel: String,
     /// The largest `|D - D64| / S`, against the exact product of the same codes and scales.
     pub rounding: f64,
     /// `||D - truth|| / ||truth||`, against the exact product of the input before it was quantised.

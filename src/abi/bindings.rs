@@ -9,18 +9,12 @@ pub const FP8_SIMPLE_THREADS: u32 = 128;
 pub const FP8_SIMPLE_TILE_N: u32 = 64;
 pub const FP8_SIMPLE_TILE_M: u32 = 64;
 pub const FP8_SIMPLE_TILE_M_SMALL: u32 = 16;
+pub const FP8_HOPPER_SHARED: u32 = 232448;
 pub const FP8_HOPPER_TILE_M: u32 = 128;
 pub const FP8_HOPPER_THREADS: u32 = 384;
-pub const FP8_HOPPER_STAGES_N16: u32 = 8;
-pub const FP8_HOPPER_STAGES_N32: u32 = 8;
-pub const FP8_HOPPER_STAGES_N64: u32 = 7;
-pub const FP8_HOPPER_STAGES_N128: u32 = 6;
-pub const FP8_HOPPER_ATOM: u32 = 1024;
-pub const FP8_HOPPER_STAGE_A: u32 = 16912;
-pub const FP8_HOPPER_SHARED_N16: u32 = 152704;
-pub const FP8_HOPPER_SHARED_N32: u32 = 169088;
-pub const FP8_HOPPER_SHARED_N64: u32 = 176752;
-pub const FP8_HOPPER_SHARED_N128: u32 = 200800;
+pub const FP8_HOPPER_STORE_ROWS: u32 = 64;
+pub const FP8_DECODE_TILE_N: u32 = 128;
+pub const FP8_DECODE_THREADS: u32 = 288;
 #[repr(C)]
 #[repr(align(64))]
 #[derive(Debug, Copy, Clone)]
@@ -158,13 +152,16 @@ pub struct Fp8HopperGemmArgs {
     pub a_map: TensorMap,
     pub b_map: TensorMap,
     pub a_scale_map: TensorMap,
+    pub d_map: TensorMap,
     pub gemm: Fp8GemmArgs,
+    pub cluster: u32,
+    pub store_by_copies: u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     [
         "Size of Fp8HopperGemmArgs",
-    ][::core::mem::size_of::<Fp8HopperGemmArgs>() - 512usize];
+    ][::core::mem::size_of::<Fp8HopperGemmArgs>() - 640usize];
     [
         "Alignment of Fp8HopperGemmArgs",
     ][::core::mem::align_of::<Fp8HopperGemmArgs>() - 64usize];
@@ -178,6 +175,15 @@ const _: () = {
         "Offset of field: Fp8HopperGemmArgs::a_scale_map",
     ][::core::mem::offset_of!(Fp8HopperGemmArgs, a_scale_map) - 256usize];
     [
+        "Offset of field: Fp8HopperGemmArgs::d_map",
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, d_map) - 384usize];
+    [
         "Offset of field: Fp8HopperGemmArgs::gemm",
-    ][::core::mem::offset_of!(Fp8HopperGemmArgs, gemm) - 384usize];
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, gemm) - 512usize];
+    [
+        "Offset of field: Fp8HopperGemmArgs::cluster",
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, cluster) - 624usize];
+    [
+        "Offset of field: Fp8HopperGemmArgs::store_by_copies",
+    ][::core::mem::offset_of!(Fp8HopperGemmArgs, store_by_copies) - 628usize];
 };

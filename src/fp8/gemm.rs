@@ -4,14 +4,15 @@ use std::{ffi::c_void, marker::PhantomData};
 
 use super::{
     FAMILY,
-    select::{GemmShape, GemmVariant},
+    select::{GemmOptions, GemmShape, Gpu},
     tensor::{Fp8MatrixView, Fp8WeightView},
     tensor_map::TiledMatrix,
+    variant::GemmVariant,
 };
 use crate::{
     Device, Element, Error, MatrixView, MatrixViewMut, Queue, Result, abi,
     memory::{MAX_SIZE, check_equal, check_size},
-    module::Kernel,
+    module::{Grid, Kernel},
 };
 
 /// Computes `D[m, n] = A[m, k] B[n, k]^T`, optionally `+ C[m, n]`, for one shape; D is bf16 or f32, C is f32.
@@ -28,8 +29,9 @@ use crate::{
 /// all of D, `||D - D64|| / ||D64||`, is below 1e-3 over the tests' normally distributed data. Where the product of two scales is itself beyond f32's normal numbers, so is the result, or it loses
 /// accuracy: below 2^-126 by at most 2^-125 per 128 of k.
 ///
-/// Same inputs, same bits: whatever the schedule and m, and among the variants of a kind. (Which kind computes depends
-/// on how the operands are aligned, see [`new`](Self::new).)
+/// Same inputs, same bits, whatever the schedule. With [`GemmOptions::batch_invariant`] a row's bits do not depend on m
+/// either; without it, k may be summed in parts, whose number follows the shape. (Operands that are not aligned as
+/// [`new`](Self::new) says are computed on CUDA cores, which sum otherwise.)
 ///
 /// Zero sizes are fine: with m or n zero nothing happens, with k zero D becomes 0, or C.
 #[derive(Debug)]
@@ -42,24 +44,29 @@ pub struct GemmPlan<D> {
     output: PhantomData<fn() -> D>,
 }
 
-/// A kernel, and how it is launched.
+/// A kernel that is ready to launch.
 #[derive(Debug)]
 struct Choice {
     variant: GemmVariant,
     kernel: Kernel,
-    blocks: u32,
 }
 
 impl Choice {
     fn new<D: Element>(device: &Device, shape: GemmShape, variant: GemmVariant) -> Result<Self> {
         let tiling = variant.tiling();
-        let value = variant.tiles(shape);
-        let tiles = u32::try_from(value).ok().filter(|_| value <= MAX_SIZE);
-        let tiles = tiles.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
-        let blocks = if tiling.persistent { tiles.min(device.multiprocessors()) } else { tiles };
-        let module = device.module(&FAMILY)?;
-        let kernel = module.kernel(&format!("{}_{}", variant.name(), D::NAME), tiling.shared)?;
-        Ok(Self { variant, kernel, blocks })
+        let value = tiling.tasks(shape);
+        let tasks = u32::try_from(value).ok().filter(|_| value <= MAX_SIZE);
+        let tasks = tasks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
+        let room = (device.multiprocessors() / tiling.cluster).max(1);
+        let grid = Grid {
+            blocks: if tiling.persistent { tasks.min(room) * tiling.cluster } else { tasks },
+            threads: tiling.threads,
+            cluster: tiling.cluster,
+            shared: tiling.shared,
+            overlaps: tiling.persistent,
+        };
+        let kernel = device.module(&FAMILY)?.kernel(&format!("{}_{}", variant.kernel(), D::NAME), grid)?;
+        Ok(Self { variant, kernel })
     }
 }
 
@@ -67,17 +74,28 @@ impl<D: Element> GemmPlan<D> {
     /// A plan for this shape with the variant that [`GemmVariant::select`] finds best.
     ///
     /// Hopper's kernels read A, its scales, and B through the copy engine, which wants addresses and row strides that
-    /// are multiples of 16 bytes. Operands that are not run on the simple kernel, each time that they are given.
+    /// are multiples of 16 bytes. Operands that are not run on the simple kernel, each time that they are given. (D
+    /// may lie anywhere; where it is so aligned, storing it is faster.)
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::KernelsMissing`], or the driver's, from loading the kernels.
     pub fn new(device: &Device, shape: GemmShape) -> Result<Self> {
+        Self::with_options(device, shape, GemmOptions::new())
+    }
+
+    /// The same, kept to these options.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_options(device: &Device, shape: GemmShape, options: GemmOptions) -> Result<Self> {
         check_shape(shape)?;
-        let variant = GemmVariant::select(shape, device.capability())?;
+        let gpu = Gpu { capability: device.capability(), multiprocessors: device.multiprocessors() };
+        let variant = GemmVariant::select_for(shape, gpu, options)?;
         let mut plan = Self::with_variant(device, shape, variant)?;
         if plan.choice.variant.is_hopper() {
-            plan.fallback = Some(Choice::new::<D>(device, shape, GemmVariant::simple(shape))?);
+            plan.fallback = Some(Choice::new::<D>(device, shape, GemmVariant::simple_for(shape))?);
         }
         Ok(plan)
     }
@@ -86,12 +104,12 @@ impl<D: Element> GemmPlan<D> {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); [`Error::WrongGpu`].
+    /// As [`new`](Self::new); [`Error::NoSuchVariant`], [`Error::WrongGpu`].
     pub fn with_variant(device: &Device, shape: GemmShape, variant: GemmVariant) -> Result<Self> {
         check_shape(shape)?;
         variant.check(device.capability())?;
         // Where nothing is multiplied there is nothing to copy either.
-        let variant = if shape.k == 0 { GemmVariant::simple(shape) } else { variant };
+        let variant = if shape.k == 0 { GemmVariant::simple_for(shape) } else { variant };
         let choice = Choice::new::<D>(device, shape, variant)?;
         Ok(Self { device: device.clone(), shape, choice, fallback: None, output: PhantomData })
     }
@@ -194,21 +212,13 @@ impl<D: Element> GemmPlan<D> {
             }
             _ => &self.choice,
         };
-        let threads = choice.variant.tiling().threads;
         // SAFETY: the kernel takes these arguments. It touches the elements of the shapes, which the views hold, and
         // which the addresses above keep in use until it is queued.
         unsafe {
-            if !choice.variant.is_hopper() {
-                return choice.kernel.launch(&launch, choice.blocks, threads, &args);
+            match choice.variant.is_hopper() {
+                true => choice.kernel.launch(&launch, &hopper_args::<D>(args, choice.variant)?),
+                false => choice.kernel.launch(&launch, &args),
             }
-            let [a, b, a_scale] = readable(&args, choice.variant.tiling().tile);
-            let args = abi::Fp8HopperGemmArgs {
-                a_map: a.map()?,
-                b_map: b.map()?,
-                a_scale_map: a_scale.map()?,
-                gemm: args,
-            };
-            choice.kernel.launch(&launch, choice.blocks, threads, &args)
         }
     }
 }
@@ -217,9 +227,32 @@ fn check_shape(GemmShape { m, n, k }: GemmShape) -> Result<()> {
     [("m", m), ("n", n), ("k", k)].into_iter().try_for_each(|(what, size)| check_size(what, size).map(drop))
 }
 
+/// What Hopper's kernels take, for operands that they can read.
+fn hopper_args<D: Element>(args: abi::Fp8GemmArgs, variant: GemmVariant) -> Result<abi::Fp8HopperGemmArgs> {
+    let tiling = variant.tiling();
+    let (rows, columns) = tiling.tile;
+    // Blocks in pairs bring half of B each.
+    let columns_of_b = match variant {
+        GemmVariant::Hopper { pair: true, .. } => columns / 2,
+        _ => columns,
+    };
+    let [a, b, a_scale] = readable(&args, rows, columns_of_b);
+    let d = writable::<D>(&args, columns);
+    let store_by_copies = matches!(variant, GemmVariant::Hopper { .. }) && d.check().is_ok();
+    Ok(abi::Fp8HopperGemmArgs {
+        a_map: a.map()?,
+        b_map: b.map()?,
+        a_scale_map: a_scale.map()?,
+        d_map: if store_by_copies { d.map()? } else { abi::TensorMap { opaque: [0; 16] } },
+        gemm: args,
+        cluster: tiling.cluster,
+        store_by_copies: store_by_copies.into(),
+    })
+}
+
 /// What Hopper's kernels read through the copy engine, in boxes of which one of each makes a stage: codes of A and of
 /// B, and A's scales.
-fn readable(args: &abi::Fp8GemmArgs, (tile_m, tile_n): (u32, u32)) -> [TiledMatrix; 3] {
+fn readable(args: &abi::Fp8GemmArgs, rows_of_a: u32, rows_of_b: u32) -> [TiledMatrix; 3] {
     let (rows, columns) = (args.m as usize, args.k as usize);
     let codes = |what, pointer: *const u8, rows, stride: u64, tile_rows| TiledMatrix {
         what,
@@ -238,14 +271,32 @@ fn readable(args: &abi::Fp8GemmArgs, (tile_m, tile_n): (u32, u32)) -> [TiledMatr
         rows: columns.div_ceil(abi::FP8_BLOCK as usize),
         columns: rows,
         stride: args.lda_scale as usize,
-        tile: (1, tile_m),
+        tile: (1, rows_of_a),
         swizzled: false,
     };
-    let a = codes("the codes of a", args.a, rows, args.lda, tile_m);
-    let b = codes("the codes of b", args.b, args.n as usize, args.ldb, tile_n);
+    let a = codes("the codes of a", args.a, rows, args.lda, rows_of_a);
+    let b = codes("the codes of b", args.b, args.n as usize, args.ldb, rows_of_b);
     [a, b, a_scale]
 }
 
 fn check_readable(args: &abi::Fp8GemmArgs) -> Result<()> {
-    readable(args, (1, 1)).iter().try_for_each(TiledMatrix::check)
+    readable(args, 1, 1).iter().try_for_each(TiledMatrix::check)
+}
+
+/// D as the kernel for many tokens writes it through the copy engine, in slices of its tiles: rows of 128 bytes, or of
+/// 64, or of 32, where only that divides a tile's width.
+fn writable<D: Element>(args: &abi::Fp8GemmArgs, width: u32) -> TiledMatrix {
+    let element = size_of::<D>() as u32;
+    let slice =
+        [128, 64, 32].into_iter().find(|slice| (width * element).is_multiple_of(*slice)).unwrap_or(32);
+    TiledMatrix {
+        what: "d",
+        address: args.d as u64,
+        element: element as usize,
+        rows: args.m as usize,
+        columns: args.n as usize,
+        stride: args.ldd as usize,
+        tile: (abi::FP8_HOPPER_STORE_ROWS, slice / element),
+        swizzled: true,
+    }
 }

@@ -19,16 +19,18 @@ mod quantize;
 mod select;
 mod tensor;
 mod tensor_map;
+mod variant;
 
 pub use float8::F8E4M3;
 pub use gemm::GemmPlan;
 pub use layout::{BLOCK, Block128, ScaleLayout, Vec128};
 pub use quantize::{QuantizePlan, ScaleFormat};
-pub use select::{GemmShape, GemmVariant};
+pub use select::{GemmOptions, GemmShape};
 pub use tensor::{
     Fp8Matrix, Fp8MatrixView, Fp8MatrixViewMut, Fp8Tensor, Fp8View, Fp8ViewMut, Fp8Weight, Fp8WeightView,
     Fp8WeightViewMut,
 };
+pub use variant::GemmVariant;
 
 use crate::module::Family;
 

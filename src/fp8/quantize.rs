@@ -6,7 +6,7 @@ use super::{FAMILY, layout::ScaleLayout, tensor::Fp8ViewMut};
 use crate::{
     Device, Element, Error, MatrixView, Queue, Result, abi,
     memory::{MAX_SIZE, check_equal, check_size},
-    module::Kernel,
+    module::{Grid, Kernel},
 };
 
 /// What scales are made of.
@@ -51,7 +51,6 @@ pub struct QuantizePlan<T, L> {
     rows: usize,
     columns: usize,
     format: ScaleFormat,
-    blocks: u32,
     kernel: Kernel,
     types: PhantomData<fn(T) -> L>,
 }
@@ -70,8 +69,9 @@ impl<T: Element, L: ScaleLayout> QuantizePlan<T, L> {
         let blocks = blocks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
 
         let module = device.module(&FAMILY)?;
-        let kernel = module.kernel(&format!("{}_{}", L::QUANTIZE_KERNEL, T::NAME), 0)?;
-        Ok(Self { device: device.clone(), rows, columns, format, blocks, kernel, types: PhantomData })
+        let grid = Grid::plain(blocks, abi::FP8_QUANTIZE_THREADS);
+        let kernel = module.kernel(&format!("{}_{}", L::QUANTIZE_KERNEL, T::NAME), grid)?;
+        Ok(Self { device: device.clone(), rows, columns, format, kernel, types: PhantomData })
     }
 
     /// Queues `q = x` on a stream, or into a capture. Both are `[rows, columns]`.
@@ -97,7 +97,7 @@ impl<T: Element, L: ScaleLayout> QuantizePlan<T, L> {
         let from = x.memory.address("x", &launch)?;
         let codes = q.codes.address("the codes of q", &launch)?;
         let scales = q.scales.address("the scales of q", &launch)?;
-        if self.blocks == 0 {
+        if self.kernel.is_empty() {
             return Ok(());
         }
         let args = abi::Fp8QuantizeArgs {
@@ -113,6 +113,6 @@ impl<T: Element, L: ScaleLayout> QuantizePlan<T, L> {
         };
         // SAFETY: the kernel takes these arguments. It touches the elements of the shapes, which views hold, and
         // which the addresses above keep in use until it is queued.
-        unsafe { self.kernel.launch(&launch, self.blocks, abi::FP8_QUANTIZE_THREADS, &args) }
+        unsafe { self.kernel.launch(&launch, &args) }
     }
 }

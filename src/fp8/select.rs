@@ -1,6 +1,11 @@
 //! Which kernel computes a GEMM: a pure function of shape and device.
+//!
+//! On Hopper, that for which a model of the device predicts the least time. The model is simple on purpose: what
+//! limits a block is the slower of its tensor cores and the copies into its shared memory; what limits them all is
+//! memory. `docs/tuning.md` has where the numbers come from, and what they decide.
 
-use crate::{Error, Result, abi, device::check_capability};
+use super::variant::{GemmVariant, HOPPER};
+use crate::{Result, abi, device::check_capability};
 
 /// The sizes of a GEMM `D[m, n] = A[m, k] B[n, k]^T`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,161 +18,131 @@ pub struct GemmShape {
     pub k: usize,
 }
 
-/// A kernel that computes a GEMM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum GemmVariant {
-    /// Hopper's tensor cores, tiles of 128x128, `kernels/fp8/gemm_hopper.cuh`.
-    HopperN128,
-    /// The same with tiles of 128x64. Gives the same bits.
-    HopperN64,
-    /// The same with tiles of 128x32. Gives the same bits.
-    HopperN32,
-    /// The same with tiles of 128x16. Gives the same bits.
-    HopperN16,
-    /// CUDA cores, tiles of 64x64, `kernels/fp8/gemm_simple.cuh`.
-    SimpleM64,
-    /// The same with tiles of 16x64. Gives the same bits.
-    SimpleM16,
+/// What a plan is to keep to, beyond computing the right thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct GemmOptions {
+    batch_invariant: bool,
 }
 
-/// The one compute capability that has Hopper's tensor cores.
-const HOPPER: (u32, u32) = (9, 0);
+impl GemmOptions {
+    /// None.
+    pub const fn new() -> Self {
+        Self { batch_invariant: false }
+    }
 
-/// Multiprocessors of an H100 SXM or H200, for which selection is made.
-const MULTIPROCESSORS: usize = 132;
+    /// A row of D has the same bits whatever m is: the order in which it is summed depends on k alone.
+    ///
+    /// It costs time where there are few tiles, since their k is not shared out then.
+    #[must_use]
+    pub const fn batch_invariant(mut self) -> Self {
+        self.batch_invariant = true;
+        self
+    }
 
-/// What a kernel is launched with.
+    pub(super) fn allows(self, variant: GemmVariant) -> bool {
+        !self.batch_invariant || !matches!(variant, GemmVariant::Decode { split: 2.., .. })
+    }
+}
+
+/// The device that selection is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tiling {
-    /// Rows and columns of D that a block computes at a time.
-    pub tile: (u32, u32),
-    pub threads: u32,
-    /// Dynamic shared memory, in bytes.
-    pub shared: u32,
-    /// Blocks take tile after tile: there need be no more than fit on the device.
-    pub persistent: bool,
+pub(super) struct Gpu {
+    pub capability: (u32, u32),
+    pub multiprocessors: u32,
 }
 
 impl GemmVariant {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::HopperN128,
-        Self::HopperN64,
-        Self::HopperN32,
-        Self::HopperN16,
-        Self::SimpleM64,
-        Self::SimpleM16,
-    ];
-
-    /// The variant for this shape on a device of this compute capability.
-    ///
-    /// On Hopper it is the tile that leaves the fewest multiprocessors idle, counted in columns of D that one of
-    /// them has to compute, with 16 more for what a tile costs whatever its width.
+    /// The variant for this shape on a device of this compute capability, with the multiprocessors of an H100 SXM or
+    /// H200, 132.
     ///
     /// ```
-    /// use deepkern::fp8::{GemmShape, GemmVariant};
+    /// use deepkern::fp8::{GemmOptions, GemmShape, GemmVariant};
     ///
-    /// let decode = GemmShape { m: 8, n: 7168, k: 2048 };
-    /// assert_eq!(GemmVariant::select(decode, (9, 0))?, GemmVariant::HopperN64);
-    /// assert_eq!(GemmVariant::select(decode, (8, 9))?, GemmVariant::SimpleM16);
+    /// let decode = GemmShape { m: 8, n: 512, k: 7168 };
+    /// let select = |options| GemmVariant::select(decode, (9, 0), options);
+    /// assert_eq!(select(GemmOptions::new())?, GemmVariant::Decode { tokens: 8, split: 8 });
+    /// assert_eq!(select(GemmOptions::new().batch_invariant())?, GemmVariant::Decode { tokens: 8, split: 1 });
     /// # Ok::<(), deepkern::Error>(())
     /// ```
     ///
     /// # Errors
     ///
     /// [`Error::GpuTooOld`](crate::Error::GpuTooOld).
-    pub fn select(shape: GemmShape, capability: (u32, u32)) -> Result<Self> {
-        check_capability(capability)?;
-        if capability != HOPPER || shape.k == 0 {
-            return Ok(Self::simple(shape));
+    pub fn select(shape: GemmShape, capability: (u32, u32), options: GemmOptions) -> Result<Self> {
+        Self::select_for(shape, Gpu { capability, multiprocessors: 132 }, options)
+    }
+
+    pub(super) fn select_for(shape: GemmShape, gpu: Gpu, options: GemmOptions) -> Result<Self> {
+        check_capability(gpu.capability)?;
+        if gpu.capability != HOPPER || shape.k == 0 {
+            return Ok(Self::simple_for(shape));
         }
-        let cost = |variant: &Self| {
-            let width = variant.tiling().tile.1 as usize;
-            variant.tiles(shape).div_ceil(MULTIPROCESSORS).saturating_mul(width + 16)
+        // The second of a pair has nothing to do where one tile has all rows.
+        let idles = |variant| {
+            matches!(variant, Self::Hopper { pair: true, .. }) && shape.m <= abi::FP8_HOPPER_TILE_M as usize
         };
-        let hopper = [Self::HopperN128, Self::HopperN64, Self::HopperN32, Self::HopperN16];
-        // Of equal ones the first, whose tiles are the widest.
-        Ok(hopper.into_iter().min_by_key(cost).unwrap_or(Self::HopperN128))
+        let variants = Self::hopper().chain(Self::decode());
+        let allowed = variants.filter(|&variant| options.allows(variant) && !idles(variant));
+        let timed = allowed.map(|variant| (variant, predict(variant, shape, gpu.multiprocessors)));
+        let best = timed.reduce(|best, next| if next.1 < best.1 { next } else { best });
+        Ok(best.map_or(Self::simple_for(shape), |(variant, _)| variant))
     }
 
     /// The variant on CUDA cores for this shape.
-    pub(super) fn simple(shape: GemmShape) -> Self {
+    pub(super) fn simple_for(shape: GemmShape) -> Self {
         let small = shape.m <= abi::FP8_SIMPLE_TILE_M_SMALL as usize;
-        if small { Self::SimpleM16 } else { Self::SimpleM64 }
+        if small { Self::SIMPLE_SMALL } else { Self::SIMPLE_LARGE }
     }
+}
 
-    /// Whether it multiplies on tensor cores, which keep about 13 fraction bits of each sum of 32 products
-    /// ([`GemmPlan`](super::GemmPlan) has what that means for D).
-    pub fn uses_tensor_cores(self) -> bool {
-        self.is_hopper()
-    }
+// What a multiprocessor of an H100 SXM does in a clock, at 1,755 MHz.
 
-    /// Does it take operands that the copy engine can read, and run on Hopper alone?
-    pub(super) fn is_hopper(self) -> bool {
-        matches!(self, Self::HopperN128 | Self::HopperN64 | Self::HopperN32 | Self::HopperN16)
-    }
+/// Products of E4M3 that its tensor cores add up: 1,979 TFLOP/s over 132 of them.
+const MULTIPLY_ADDS: f64 = 4096.0;
+/// Bytes that copies bring into its shared memory from L2.
+const FILL: f64 = 40.0;
+/// Bytes that all of them together get from memory: 3.35 TB/s.
+const MEMORY: f64 = 1909.0;
 
-    /// Whether a device of this compute capability can run it.
-    ///
-    /// ```
-    /// use deepkern::fp8::GemmVariant;
-    ///
-    /// assert!(GemmVariant::HopperN128.runs_on((9, 0)) && !GemmVariant::HopperN128.runs_on((10, 0)));
-    /// assert!(GemmVariant::SimpleM64.runs_on((10, 0)));
-    /// ```
-    pub fn runs_on(self, capability: (u32, u32)) -> bool {
-        self.check(capability).is_ok()
-    }
+// Clocks.
 
-    pub(super) fn check(self, capability: (u32, u32)) -> Result<()> {
-        match self.is_hopper() && capability != HOPPER {
-            true => Err(Error::WrongGpu { variant: self.name(), needed: HOPPER, capability }),
-            false => check_capability(capability),
+/// A wgmma takes as long as one of 32 columns at least: it reads 64 rows of A.
+const LEAST_COLUMNS: f64 = 32.0;
+/// From a block's start to its first product, and from its last to its end.
+const BEGIN: f64 = 2000.0;
+/// Between two tiles of a block, for each column of the tile: the sums go to D while the tensor cores wait.
+const STORE: f64 = 6.0;
+/// What is not the limit takes this share of its time all the same: nothing overlaps wholly.
+const HIDDEN: f64 = 0.1;
+/// To add up the parts of a k that was shared out.
+const REDUCE: f64 = 1200.0;
+
+/// Clocks that a GEMM takes.
+fn predict(variant: GemmVariant, shape: GemmShape, multiprocessors: u32) -> f64 {
+    let tiling = variant.tiling();
+    let (height, width) = (f64::from(tiling.tile.0), f64::from(tiling.tile.1));
+    let block = f64::from(abi::FP8_BLOCK);
+    let blocks_k = shape.k.div_ceil(abi::FP8_BLOCK as usize) as f64;
+    // The rows and columns of a wgmma, the bytes that come in for each block of k, blocks of k, and what follows.
+    let (rows, columns, bytes, blocks_k, after) = match variant {
+        GemmVariant::Hopper { pair, .. } => {
+            let b = if pair { width / 2.0 } else { width };
+            (height, width, (height + b) * block, blocks_k, width * STORE)
         }
-    }
-
-    /// The kernel's name, but for the type of D at its end.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::HopperN128 => "fp8_gemm_hopper_n128",
-            Self::HopperN64 => "fp8_gemm_hopper_n64",
-            Self::HopperN32 => "fp8_gemm_hopper_n32",
-            Self::HopperN16 => "fp8_gemm_hopper_n16",
-            Self::SimpleM64 => "fp8_gemm_simple_m64",
-            Self::SimpleM16 => "fp8_gemm_simple_m16",
+        GemmVariant::Decode { split, .. } => {
+            let reduce = if split > 1 { REDUCE } else { 0.0 };
+            let blocks_k = (blocks_k / f64::from(split)).ceil();
+            (width, height, (height + width) * block, blocks_k, height * STORE + reduce)
         }
-    }
-
-    /// What the kernel is launched with.
-    pub(super) fn tiling(self) -> Tiling {
-        let hopper = |width, shared| Tiling {
-            tile: (abi::FP8_HOPPER_TILE_M, width),
-            threads: abi::FP8_HOPPER_THREADS,
-            shared,
-            persistent: true,
-        };
-        let simple = |height| Tiling {
-            tile: (height, abi::FP8_SIMPLE_TILE_N),
-            threads: abi::FP8_SIMPLE_THREADS,
-            shared: 0,
-            persistent: false,
-        };
-        match self {
-            Self::HopperN128 => hopper(128, abi::FP8_HOPPER_SHARED_N128),
-            Self::HopperN64 => hopper(64, abi::FP8_HOPPER_SHARED_N64),
-            Self::HopperN32 => hopper(32, abi::FP8_HOPPER_SHARED_N32),
-            Self::HopperN16 => hopper(16, abi::FP8_HOPPER_SHARED_N16),
-            Self::SimpleM64 => simple(abi::FP8_SIMPLE_TILE_M),
-            Self::SimpleM16 => simple(abi::FP8_SIMPLE_TILE_M_SMALL),
-        }
-    }
-
-    /// Tiles of D.
-    pub(super) fn tiles(self, shape: GemmShape) -> usize {
-        let (height, width) = self.tiling().tile;
-        shape.m.div_ceil(height as usize).saturating_mul(shape.n.div_ceil(width as usize))
-    }
+        GemmVariant::Simple { .. } => return f64::INFINITY,
+    };
+    let step = (rows * columns.max(LEAST_COLUMNS) * block / MULTIPLY_ADDS).max(bytes / FILL);
+    let clusters = f64::from((multiprocessors / tiling.cluster).max(1));
+    let waves = (tiling.tasks(shape) as f64 / clusters).ceil();
+    let (m, n, k) = (shape.m as f64, shape.n as f64, shape.k as f64);
+    let memory = (m * k + n * k + m * n * 2.0) / MEMORY;
+    let busy = waves * blocks_k * step;
+    memory.max(busy) + HIDDEN * memory.min(busy) + waves * after + BEGIN
 }
 
 #[cfg(test)]
@@ -175,48 +150,92 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tile_follows_the_shape() {
-        let on =
-            |capability| move |m, n| GemmVariant::select(GemmShape { m, n, k: 2048 }, capability).unwrap();
-        let (hopper, ampere) = (on((9, 0)), on((8, 0)));
-        assert_eq!([1, 16].map(|m| ampere(m, 7168)), [GemmVariant::SimpleM16; 2]);
-        assert_eq!([17, 4096].map(|m| ampere(m, 7168)), [GemmVariant::SimpleM64; 2]);
-        // 112 of 132 multiprocessors with tiles of 64, 56 with tiles of 128.
-        assert_eq!(hopper(64, 7168), GemmVariant::HopperN64);
-        assert_eq!(hopper(4096, 7168), GemmVariant::HopperN128);
-        assert_eq!(hopper(64, 512), GemmVariant::HopperN16);
-        assert_eq!(
-            GemmVariant::select(GemmShape { m: 64, n: 512, k: 0 }, (9, 0)),
-            Ok(GemmVariant::SimpleM64)
-        );
+    fn the_variant_follows_the_shape() {
+        let hopper =
+            |m, n, k| GemmVariant::select(GemmShape { m, n, k }, (9, 0), GemmOptions::new()).unwrap();
+        assert!(matches!(hopper(4096, 7168, 2048), GemmVariant::Hopper { pair: true, .. }));
+        assert!(matches!(hopper(1, 7168, 2048), GemmVariant::Decode { tokens: 8, .. }));
+        assert!(matches!(hopper(64, 24576, 1536), GemmVariant::Decode { tokens: 64, .. }));
+        assert_eq!(hopper(64, 512, 0), GemmVariant::SIMPLE_LARGE);
     }
 
+    /// On Hopper, all that it allows sum k in one piece.
     #[test]
-    fn every_gpu_since_ampere_will_do() {
-        let select = |capability| GemmVariant::select(GemmShape { m: 1, n: 1, k: 1 }, capability);
-        for capability in [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)] {
-            let variant = select(capability).unwrap();
-            assert_eq!(variant.is_hopper(), capability == (9, 0));
-            variant.check(capability).unwrap();
+    fn batch_invariant_plans_do_not_split_k() {
+        for m in [1, 16, 64, 128, 512] {
+            for (n, k) in [(512, 7168), (7168, 2048), (2112, 7168)] {
+                let shape = GemmShape { m, n, k };
+                let variant =
+                    GemmVariant::select(shape, HOPPER, GemmOptions::new().batch_invariant()).unwrap();
+                assert!(!matches!(variant, GemmVariant::Decode { split: 2.., .. }), "{variant}");
+            }
         }
-        assert_eq!(select((7, 5)), Err(Error::GpuTooOld { capability: (7, 5) }));
-        let wrong = GemmVariant::HopperN64.check((10, 0)).unwrap_err();
-        assert!(matches!(wrong, Error::WrongGpu { needed: (9, 0), capability: (10, 0), .. }), "{wrong}");
+    }
+
+    /// The table in `docs/tuning.md` is what this file decides. `DEEPKERN_UPDATE_DOCS=1` writes it anew. (The published
+    /// crate has no docs.)
+    #[test]
+    fn the_documented_choices_are_these() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tuning.md");
+        let Ok(text) = std::fs::read_to_string(path) else { return };
+        let (begin, end) = ("<!-- choices -->\n", "<!-- end of choices -->");
+        let (before, rest) = text.split_once(begin).expect("a place for the table");
+        let (_, after) = rest.split_once(end).expect("an end of the table");
+        let written = format!("{before}{begin}{}{end}{after}", choices());
+        if std::env::var_os("DEEPKERN_UPDATE_DOCS").is_some() {
+            std::fs::write(path, written).expect("docs/tuning.md can be written");
+        } else {
+            assert!(text == written, "docs/tuning.md is out of date: set DEEPKERN_UPDATE_DOCS=1");
+        }
+    }
+
+    fn choices() -> String {
+        const CLOCKS_A_MICROSECOND: f64 = 1755.0;
+        let mut table = String::from(
+            "| n, k | m | kernel | floor, us | predicted, us |\n| --- | ---: | --- | ---: | ---: |\n",
+        );
+        for (n, k) in [
+            (2112, 7168),
+            (24576, 1536),
+            (32768, 512),
+            (7168, 16384),
+            (4096, 7168),
+            (7168, 2048),
+            (512, 7168),
+        ] {
+            for m in [1, 16, 64, 128, 512, 4096] {
+                let shape = GemmShape { m, n, k };
+                let variant = GemmVariant::select(shape, HOPPER, GemmOptions::new()).unwrap();
+                let bytes = (m * k + n * k + m * n * 2) as f64 / MEMORY;
+                let products = (m * n * k) as f64 / MULTIPLY_ADDS / 132.0;
+                let floor = bytes.max(products) / CLOCKS_A_MICROSECOND;
+                let predicted = predict(variant, shape, 132) / CLOCKS_A_MICROSECOND;
+                table += &format!("| {n}, {k} | {m} | {variant} | {floor:.1} | {predicted:.1} |\n");
+            }
+        }
+        table
     }
 
     #[test]
-    fn tiles_cover_d() {
-        let shape = GemmShape { m: 65, n: 129, k: 1 };
-        assert_eq!(GemmVariant::SimpleM64.tiles(shape), 2 * 3);
-        assert_eq!(GemmVariant::SimpleM16.tiles(shape), 5 * 3);
-        assert_eq!(GemmVariant::HopperN32.tiles(shape), 5);
-        assert_eq!(GemmVariant::SimpleM64.tiles(GemmShape { m: 0, ..shape }), 0);
+    fn without_hopper_the_simple_ones() {
+        let select = |capability, m| {
+            GemmVariant::select(GemmShape { m, n: 7168, k: 2048 }, capability, GemmOptions::new())
+        };
+        for capability in [(8, 0), (8, 6), (8, 9), (10, 0), (12, 0)] {
+            for (m, expected) in [(1, 16), (16, 16), (17, 64), (4096, 64)] {
+                assert_eq!(select(capability, m), Ok(GemmVariant::Simple { rows: expected }));
+            }
+        }
+        assert_eq!(select((7, 5), 1), Err(crate::Error::GpuTooOld { capability: (7, 5) }));
     }
 
+    /// Sizes beyond all memory are chosen for, too.
     #[test]
-    fn every_variant_fits_into_shared_memory() {
-        for variant in GemmVariant::ALL {
-            assert!(variant.tiling().shared <= 227 << 10, "{variant:?}");
+    fn any_size_has_a_variant() {
+        let most = crate::memory::MAX_SIZE;
+        for (m, n, k) in [(most, most, most), (1, most, 1), (most, 1, most), (0, 0, 1)] {
+            let variant = GemmVariant::select(GemmShape { m, n, k }, (9, 0), GemmOptions::new()).unwrap();
+            assert!(variant.is_hopper(), "{variant}");
         }
     }
 }

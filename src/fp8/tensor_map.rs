@@ -20,7 +20,7 @@ pub(super) struct TiledMatrix {
     pub what: &'static str,
     /// Its first element.
     pub address: u64,
-    /// Bytes of an element: 1 (codes) or 4 (f32).
+    /// Bytes of an element: 1 (codes), 2 (bf16) or 4 (f32).
     pub element: usize,
     pub rows: usize,
     pub columns: usize,
@@ -28,7 +28,7 @@ pub(super) struct TiledMatrix {
     pub stride: usize,
     /// Rows and columns of a box.
     pub tile: (u32, u32),
-    /// Whether boxes, of 128 bytes a row, lie in shared memory with the 128-byte swizzle.
+    /// Whether boxes lie in shared memory with the swizzle that is as wide as their rows: of 32, 64 or 128 bytes.
     pub swizzled: bool,
 }
 
@@ -61,7 +61,8 @@ impl TiledMatrix {
         }
     }
 
-    /// The map of a matrix that has been checked. What lies outside of the matrix is read as zero.
+    /// The map of a matrix that has been checked. What lies outside of the matrix is read as zero,
+    /// and not written.
     ///
     /// # Errors
     ///
@@ -69,6 +70,7 @@ impl TiledMatrix {
     pub fn map(&self) -> Result<abi::TensorMap> {
         let kind = match self.element {
             1 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_UINT8,
+            2 => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
             _ => CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
         };
         let sizes = [self.columns as u64, self.rows as u64];
@@ -89,9 +91,11 @@ impl TiledMatrix {
                 tile.as_ptr(),
                 steps.as_ptr(),
                 CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-                match self.swizzled {
-                    true => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
-                    false => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_NONE,
+                match (self.swizzled, self.tile.1 as usize * self.element) {
+                    (true, 128) => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
+                    (true, 64) => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_64B,
+                    (true, 32) => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_32B,
+                    _ => CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_NONE,
                 },
                 CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                 CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,

@@ -3,7 +3,9 @@
 
 use deepkern::{
     Element, MatrixView, MatrixViewMut,
-    fp8::{BLOCK, Block128, F8E4M3, Fp8View, GemmPlan, GemmShape, GemmVariant, ScaleLayout, Vec128},
+    fp8::{
+        BLOCK, Block128, F8E4M3, Fp8View, GemmOptions, GemmPlan, GemmShape, GemmVariant, ScaleLayout, Vec128,
+    },
     reference::{self, Exact, Quantized},
 };
 use half::bf16;
@@ -35,6 +37,8 @@ pub struct Problem {
     pub a: Quantized,
     pub b: Quantized,
     pub c: Option<Vec<f32>>,
+    /// For a plan that chooses its variant itself.
+    pub options: GemmOptions,
 }
 
 /// Places of the codes of A and B, their scales, C and D.
@@ -61,7 +65,7 @@ impl Problem {
         let groups = k.div_ceil(BLOCK);
         let a = quantized(m, m * groups);
         let b = quantized(n, n.div_ceil(BLOCK) * groups);
-        Self { shape: GemmShape { m, n, k }, a, b, c: None }
+        Self { shape: GemmShape { m, n, k }, a, b, c: None, options: GemmOptions::new() }
     }
 
     pub fn exact(&self) -> Vec<Exact> {
@@ -99,7 +103,7 @@ impl Problem {
         let d_view = MatrixViewMut::with_stride(d.view_mut(), m, n, stride).unwrap();
         let mut plan = match variant {
             Some(variant) => GemmPlan::<D>::with_variant(&device, self.shape, variant),
-            None => GemmPlan::<D>::new(&device, self.shape),
+            None => GemmPlan::<D>::with_options(&device, self.shape, self.options),
         }
         .unwrap();
         match &c {
@@ -176,6 +180,7 @@ pub fn any_problem(m: usize, n: usize, k: usize) -> impl Strategy<Value = Proble
             a,
             b,
             c,
+            options: GemmOptions::new(),
         })
     })
 }

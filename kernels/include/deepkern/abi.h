@@ -93,38 +93,40 @@ typedef struct Fp8GemmArgs {
     uint32_t k;
 } Fp8GemmArgs;
 
-/* The Hopper GEMM. A block computes tiles of D, FP8_HOPPER_TILE_M rows by one of the
- * widths below; two warpgroups of consumers take half of the rows each, a third one is
- * the producer. FP8_HOPPER_STAGES_* tiles of A and B, FP8_BLOCK of k deep, are on their
- * way or in use at a time. */
+/* Dynamic shared memory of a block of either Hopper GEMM: all that there is. The kernels have as many
+ * stages as fit. */
+#define FP8_HOPPER_SHARED 232448
+
+/* The Hopper GEMM for many rows: a block computes FP8_HOPPER_TILE_M rows of D by the width that the
+ * kernel's name ends in; two warpgroups of consumers take half of the rows each, a third one is the
+ * producer. */
 #define FP8_HOPPER_TILE_M 128
 #define FP8_HOPPER_THREADS 384
-#define FP8_HOPPER_STAGES_N16 8
-#define FP8_HOPPER_STAGES_N32 8
-#define FP8_HOPPER_STAGES_N64 7
-#define FP8_HOPPER_STAGES_N128 6
+/* Rows of the boxes in which D is written. Their columns: as many as make 128 bytes; or 64, or 32, where
+ * only that divides the tile's width. */
+#define FP8_HOPPER_STORE_ROWS 64
 
-/* Dynamic shared memory: for each stage a tile of A, one of B, and A's scales; for each
- * stage two mbarriers; and what it takes to align all of it to a swizzle's atom. */
-#define FP8_HOPPER_ATOM 1024
-#define FP8_HOPPER_STAGE_A (FP8_HOPPER_TILE_M * FP8_BLOCK + FP8_HOPPER_TILE_M * 4 + 16)
-#define FP8_HOPPER_SHARED_N16 \
-    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N16 * (FP8_HOPPER_STAGE_A + 16 * FP8_BLOCK))
-#define FP8_HOPPER_SHARED_N32 \
-    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N32 * (FP8_HOPPER_STAGE_A + 32 * FP8_BLOCK))
-#define FP8_HOPPER_SHARED_N64 \
-    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N64 * (FP8_HOPPER_STAGE_A + 64 * FP8_BLOCK))
-#define FP8_HOPPER_SHARED_N128 \
-    (FP8_HOPPER_ATOM + FP8_HOPPER_STAGES_N128 * (FP8_HOPPER_STAGE_A + 128 * FP8_BLOCK))
+/* The Hopper GEMM for few rows: a block computes FP8_DECODE_TILE_N columns of D by as many rows as the
+ * kernel's name ends in, or its share of k of them; eight warps are consumers, a ninth is the producer. */
+#define FP8_DECODE_TILE_N 128
+#define FP8_DECODE_THREADS 288
 
-/* fp8_gemm_hopper_n{16,32,64,128}_{bf16,f32}: D = A B^T (+ C), for A, B and A's scales
- * that the copy engine can read: starts and row distances of 16 bytes.
- * Grid: at most one block a tile, along x; each block takes every gridDim-th tile. */
+/* fp8_gemm_hopper_n{64,96,112,128,160,192,256}_{bf16,f32}, fp8_gemm_decode_m{8,16,32,64}_{bf16,f32}:
+ * D = A B^T (+ C), for A, B and A's scales that the copy engine can read: starts and row distances of
+ * 16 bytes.
+ *
+ * Grid: whole clusters, along x, at most one a tile (hopper: a column of as many tiles as the cluster has
+ * blocks, 1 or 2; decode: a tile, whose k the cluster's blocks, 1 to 8, share out); each cluster takes every
+ * so-many-th. */
 typedef struct Fp8HopperGemmArgs {
-    TensorMap a_map;       /* codes of A: boxes of FP8_HOPPER_TILE_M rows by FP8_BLOCK, 128-byte swizzle */
-    TensorMap b_map;       /* codes of B: boxes of the tile's width by FP8_BLOCK, 128-byte swizzle */
-    TensorMap a_scale_map; /* scales of A: boxes of one group by FP8_HOPPER_TILE_M rows */
+    TensorMap a_map;       /* codes of A: boxes of a tile's rows by FP8_BLOCK, 128-byte swizzle */
+    TensorMap b_map;       /* codes of B: boxes of a tile's columns by FP8_BLOCK, 128-byte swizzle; of half of
+                              them for clusters of two (hopper) */
+    TensorMap a_scale_map; /* scales of A: boxes of one group by a tile's rows */
+    TensorMap d_map;       /* hopper: D, where store_by_copies; the swizzle is as wide as the box */
     Fp8GemmArgs gemm;
+    uint32_t cluster;         /* blocks of one */
+    uint32_t store_by_copies; /* hopper: whether the copy engine can write D */
 } Fp8HopperGemmArgs;
 
 #endif /* DEEPKERN_ABI_H */

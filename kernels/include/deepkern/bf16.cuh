@@ -29,4 +29,11 @@ __device__ inline Bf16 from_float<Bf16>(float x) {
     return y;
 }
 
+/// Two of them, `low` in the lower half.
+__device__ inline uint32_t bf16_pair(float low, float high) {
+    uint32_t pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
 }  // namespace deepkern

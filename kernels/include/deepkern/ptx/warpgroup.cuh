@@ -20,4 +20,9 @@ __device__ inline void registers_take() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
+/// The threads of one warpgroup meet; `id` (1 to 15) is theirs alone.
+__device__ inline void warpgroup_sync(uint32_t id) {
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(kWarpgroup) : "memory");
+}
+
 }  // namespace deepkern::ptx

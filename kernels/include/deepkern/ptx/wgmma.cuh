@@ -41,73 +41,59 @@ __device__ inline void wgmma_wait(float (&accumulators)[kCount]) {
 template <uint32_t kN>
 __device__ void wgmma_e4m3(float (&d)[kN / 2], uint64_t a, uint64_t b, bool accumulate);
 
-// An operand of asm cannot be indexed, so each width is written out.
-#define DEEPKERN_WGMMA(N, REGISTERS, A, B, ACCUMULATE, ...)                                          \
+// An operand of asm cannot be indexed. So here are the names of the first 8, 16, ... operands, and the
+// accumulators that stand for them.
+#define DEEPKERN_NAMES_4 "%0, %1, %2, %3"
+#define DEEPKERN_PLACES_4 DEEPKERN_FOUR(0)
+#define DEEPKERN_NAMES_8 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define DEEPKERN_NAMES_16 DEEPKERN_NAMES_8 ", " "%8, %9, %10, %11, %12, %13, %14, %15"
+#define DEEPKERN_NAMES_24 DEEPKERN_NAMES_16 ", " "%16, %17, %18, %19, %20, %21, %22, %23"
+#define DEEPKERN_NAMES_32 DEEPKERN_NAMES_24 ", " "%24, %25, %26, %27, %28, %29, %30, %31"
+#define DEEPKERN_NAMES_40 DEEPKERN_NAMES_32 ", " "%32, %33, %34, %35, %36, %37, %38, %39"
+#define DEEPKERN_NAMES_48 DEEPKERN_NAMES_40 ", " "%40, %41, %42, %43, %44, %45, %46, %47"
+#define DEEPKERN_NAMES_56 DEEPKERN_NAMES_48 ", " "%48, %49, %50, %51, %52, %53, %54, %55"
+#define DEEPKERN_NAMES_64 DEEPKERN_NAMES_56 ", " "%56, %57, %58, %59, %60, %61, %62, %63"
+#define DEEPKERN_NAMES_72 DEEPKERN_NAMES_64 ", " "%64, %65, %66, %67, %68, %69, %70, %71"
+#define DEEPKERN_NAMES_80 DEEPKERN_NAMES_72 ", " "%72, %73, %74, %75, %76, %77, %78, %79"
+#define DEEPKERN_NAMES_88 DEEPKERN_NAMES_80 ", " "%80, %81, %82, %83, %84, %85, %86, %87"
+#define DEEPKERN_NAMES_96 DEEPKERN_NAMES_88 ", " "%88, %89, %90, %91, %92, %93, %94, %95"
+#define DEEPKERN_PLACES_8 DEEPKERN_FOUR(0), DEEPKERN_FOUR(4)
+#define DEEPKERN_PLACES_16 DEEPKERN_PLACES_8, DEEPKERN_FOUR(8), DEEPKERN_FOUR(12)
+#define DEEPKERN_PLACES_24 DEEPKERN_PLACES_16, DEEPKERN_FOUR(16), DEEPKERN_FOUR(20)
+#define DEEPKERN_PLACES_32 DEEPKERN_PLACES_24, DEEPKERN_FOUR(24), DEEPKERN_FOUR(28)
+#define DEEPKERN_PLACES_40 DEEPKERN_PLACES_32, DEEPKERN_FOUR(32), DEEPKERN_FOUR(36)
+#define DEEPKERN_PLACES_48 DEEPKERN_PLACES_40, DEEPKERN_FOUR(40), DEEPKERN_FOUR(44)
+#define DEEPKERN_PLACES_56 DEEPKERN_PLACES_48, DEEPKERN_FOUR(48), DEEPKERN_FOUR(52)
+#define DEEPKERN_PLACES_64 DEEPKERN_PLACES_56, DEEPKERN_FOUR(56), DEEPKERN_FOUR(60)
+#define DEEPKERN_PLACES_72 DEEPKERN_PLACES_64, DEEPKERN_FOUR(64), DEEPKERN_FOUR(68)
+#define DEEPKERN_PLACES_80 DEEPKERN_PLACES_72, DEEPKERN_FOUR(72), DEEPKERN_FOUR(76)
+#define DEEPKERN_PLACES_88 DEEPKERN_PLACES_80, DEEPKERN_FOUR(80), DEEPKERN_FOUR(84)
+#define DEEPKERN_PLACES_96 DEEPKERN_PLACES_88, DEEPKERN_FOUR(88), DEEPKERN_FOUR(92)
+#define DEEPKERN_FOUR(I) "+f"(d[I]), "+f"(d[I + 1]), "+f"(d[I + 2]), "+f"(d[I + 3])
+
+// N, its number of accumulators, and the names of the operands after them: A, B, `accumulate`.
+#define DEEPKERN_WGMMA(N, COUNT, A, B, ACCUMULATE)                                                    \
     template <>                                                                                      \
-    __device__ inline void wgmma_e4m3<N>(float (&d)[N / 2], uint64_t a, uint64_t b, bool accumulate) { \
+    __device__ inline void wgmma_e4m3<N>(float (&d)[COUNT], uint64_t a, uint64_t b, bool accumulate) { \
         asm volatile(                                                                                \
             "{\n"                                                                                    \
             ".reg .pred accumulate;\n"                                                               \
             "setp.ne.b32 accumulate, " ACCUMULATE ", 0;\n"                                           \
-            "wgmma.mma_async.sync.aligned.m64n" #N "k32.f32.e4m3.e4m3 {" REGISTERS "}, " A ", " B     \
-            ", accumulate, 1, 1;\n"                                                                  \
+            "wgmma.mma_async.sync.aligned.m64n" #N "k32.f32.e4m3.e4m3 {" DEEPKERN_NAMES_##COUNT "}, " A \
+            ", " B ", accumulate, 1, 1;\n"                                                           \
             "}\n"                                                                                    \
-            : __VA_ARGS__                                                                            \
+            : DEEPKERN_PLACES_##COUNT                                                                \
             : "l"(a), "l"(b), "r"(int32_t(accumulate)));                                             \
     }
 
-DEEPKERN_WGMMA(
-    16,
-    "%0, %1, %2, %3, %4, %5, %6, %7",
-    "%8", "%9", "%10",
-    "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-    "+f"(d[7]))
-
-DEEPKERN_WGMMA(
-    32,
-    "%0, %1, %2, %3, %4, %5, %6, %7, "
-    "%8, %9, %10, %11, %12, %13, %14, %15",
-    "%16", "%17", "%18",
-    "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-    "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-    "+f"(d[14]), "+f"(d[15]))
-
-DEEPKERN_WGMMA(
-    64,
-    "%0, %1, %2, %3, %4, %5, %6, %7, "
-    "%8, %9, %10, %11, %12, %13, %14, %15, "
-    "%16, %17, %18, %19, %20, %21, %22, %23, "
-    "%24, %25, %26, %27, %28, %29, %30, %31",
-    "%32", "%33", "%34",
-    "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-    "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-    "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]),
-    "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]),
-    "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]))
-
-DEEPKERN_WGMMA(
-    128,
-    "%0, %1, %2, %3, %4, %5, %6, %7, "
-    "%8, %9, %10, %11, %12, %13, %14, %15, "
-    "%16, %17, %18, %19, %20, %21, %22, %23, "
-    "%24, %25, %26, %27, %28, %29, %30, %31, "
-    "%32, %33, %34, %35, %36, %37, %38, %39, "
-    "%40, %41, %42, %43, %44, %45, %46, %47, "
-    "%48, %49, %50, %51, %52, %53, %54, %55, "
-    "%56, %57, %58, %59, %60, %61, %62, %63",
-    "%64", "%65", "%66",
-    "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-    "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-    "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]),
-    "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]),
-    "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-    "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]),
-    "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]),
-    "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]),
-    "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-    "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]),
-    "+f"(d[62]), "+f"(d[63]))
-
-#undef DEEPKERN_WGMMA
+DEEPKERN_WGMMA(8, 4, "%4", "%5", "%6")
+DEEPKERN_WGMMA(16, 8, "%8", "%9", "%10")
+DEEPKERN_WGMMA(32, 16, "%16", "%17", "%18")
+DEEPKERN_WGMMA(64, 32, "%32", "%33", "%34")
+DEEPKERN_WGMMA(96, 48, "%48", "%49", "%50")
+DEEPKERN_WGMMA(112, 56, "%56", "%57", "%58")
+DEEPKERN_WGMMA(128, 64, "%64", "%65", "%66")
+DEEPKERN_WGMMA(160, 80, "%80", "%81", "%82")
+DEEPKERN_WGMMA(192, 96, "%96", "%97", "%98")
 
 }  // namespace deepkern::ptx
