@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::inst::{Class, Edges, Exec, Guard, Inst, Kind, List, Op, Slot};
 use super::kernel::{Callee, Kernel, Line, Param, Source, VariableInfo};
+use super::labels::{Jump, Labels, Place};
 use super::layout::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_START, SHARED_WINDOW, size_of};
 use super::reach::{self, SharedLayout};
 use super::registers;
@@ -68,10 +69,7 @@ pub struct Decoder<'m> {
     carry: Option<Slot>,
     local_top: u32,
 
-    labels: HashMap<String, u32>,
-    targets: HashMap<String, Vec<String>>,
-    fixups: Vec<(usize, String, u32)>,
-    list_fixups: Vec<(u32, Vec<String>, u32)>,
+    labels: Labels,
     /// Registers that asynchronous instructions use after they were issued, and
     /// the instructions that wait for that.
     late: Vec<Slot>,
@@ -145,10 +143,7 @@ impl<'m> Decoder<'m> {
             virtuals: [0; 3],
             carry: None,
             local_top: 0,
-            labels: HashMap::new(),
-            targets: HashMap::new(),
-            fixups: Vec::new(),
-            list_fixups: Vec::new(),
+            labels: Labels::default(),
             late: Vec::new(),
             waits: Vec::new(),
             guard: Guard { slot: Slot::NONE, flip: 0 },
@@ -197,8 +192,6 @@ impl<'m> Decoder<'m> {
         self.virtuals = [0; 3];
         self.carry = None;
         self.local_top = 0;
-        self.labels.clear();
-        self.targets.clear();
         self.location = (u32::MAX, 0);
         self.line = f.line;
         let entry = self.code.len() as u32;
@@ -229,28 +222,29 @@ impl<'m> Decoder<'m> {
         self.scopes.push(scope);
         let body = f.body.as_deref().unwrap_or_default();
         self.statements(body)?;
+        if let Some(Jump { label, line, .. }) = self.labels.lost() {
+            self.line = line;
+            return Err(self.error(format!("there is no label {label}")));
+        }
         // Falling off the end returns.
         self.guard = Guard { slot: Slot::NONE, flip: 0 };
         crate::machine::ops::control::emit_return(self);
         self.scopes.pop();
-        self.resolve_labels()?;
         self.extend_late_uses();
         let [params, returns] = places;
         let address = reach::function_address(self.module, f);
         Ok(Callee { name: f.name.clone(), entry, address, params, returns })
     }
 
+    /// The statements of a block.
     fn statements(&mut self, body: &'m [Statement]) -> Result<()> {
-        // Lists of branch targets may stand after their use.
-        for s in body {
-            if let Statement::BranchTargets { name, labels } = s {
-                self.targets.insert(name.clone(), labels.clone());
-            }
-        }
+        self.labels.enter();
         for s in body {
             match s {
                 Statement::Label(name) => {
-                    self.labels.insert(name.clone(), self.code.len() as u32);
+                    if !self.labels.declare(name, self.code.len() as u32) {
+                        return Err(self.error(format!("a block has two labels {name}")));
+                    }
                 }
                 Statement::Instruction(i) => {
                     self.line = i.line;
@@ -271,9 +265,15 @@ impl<'m> Decoder<'m> {
                     self.statements(inner)?;
                     self.scopes.pop();
                 }
-                Statement::BranchTargets { .. } => {}
+                Statement::BranchTargets { name, labels } => self.branch_targets(name, labels),
                 // Prototypes and call targets: calls are resolved by the function called.
                 _ => {}
+            }
+        }
+        for (place, position) in self.labels.leave() {
+            match place {
+                Place::Instruction(at) => self.code[at].aux = position,
+                Place::Element(at) => self.lists[at] = Slot::constant(Class::R32, position),
             }
         }
         Ok(())
@@ -326,21 +326,6 @@ impl<'m> Decoder<'m> {
         offset
     }
 
-    fn resolve_labels(&mut self) -> Result<()> {
-        for (at, label, line) in std::mem::take(&mut self.fixups) {
-            self.line = line;
-            self.code[at].aux = self.label(&label)?;
-        }
-        for (start, labels, line) in std::mem::take(&mut self.list_fixups) {
-            self.line = line;
-            for (i, label) in labels.iter().enumerate() {
-                let position = self.label(label)?;
-                self.lists[start as usize + i] = Slot::constant(Class::R32, position);
-            }
-        }
-        Ok(())
-    }
-
     /// A register that is used late lives until any wait that comes after the use.
     fn extend_late_uses(&mut self) {
         let mut seen = HashSet::new();
@@ -350,10 +335,6 @@ impl<'m> Decoder<'m> {
         for at in std::mem::take(&mut self.waits) {
             self.code[at].list = list;
         }
-    }
-
-    fn label(&self, name: &str) -> Result<u32> {
-        self.labels.get(name).copied().ok_or_else(|| self.error(format!("there is no label {name}")))
     }
 
     // ---- What instruction families use -------------------------------------------------
@@ -602,12 +583,19 @@ impl<'m> Decoder<'m> {
         self.in_entry
     }
 
-    /// The labels of a `.branchtargets` list.
-    pub fn branch_targets(&self, name: &str) -> Result<Vec<String>> {
-        self.targets
-            .get(name)
-            .cloned()
-            .ok_or_else(|| self.error(format!("there is no list of targets {name}")))
+    /// A list of branch targets: code positions (the `index` of each slot is one), which are
+    /// filled in when the labels of its block are known.
+    fn branch_targets(&mut self, name: &str, labels: &[String]) {
+        let list = self.list(&[], &vec![Slot::constant(Class::R32, 0); labels.len()]);
+        for (label, at) in labels.iter().zip(list.start as usize..) {
+            self.labels.jump(Place::Element(at), label, self.line);
+        }
+        self.labels.declare_list(name, list);
+    }
+
+    /// The `.branchtargets` list of that name, which must have been declared.
+    pub fn targets(&self, name: &str) -> Result<List> {
+        self.labels.list(name).ok_or_else(|| self.error(format!("there is no list of targets {name}")))
     }
 
     /// Puts rows into the kernel's operand lists: results first, then operands.
@@ -616,14 +604,6 @@ impl<'m> Decoder<'m> {
         self.lists.extend_from_slice(outs);
         self.lists.extend_from_slice(ins);
         List { start, outs: outs.len() as u16, ins: ins.len() as u16 }
-    }
-
-    /// An operand list of code positions (the `index` of each slot is one),
-    /// filled in when the labels are known.
-    pub fn label_list(&mut self, labels: Vec<String>) -> List {
-        let list = self.list(&[], &vec![Slot::constant(Class::R32, 0); labels.len()]);
-        self.list_fixups.push((list.start, labels, self.line));
-        list
     }
 
     /// The last instruction uses these registers after it was issued, until a wait.
@@ -667,7 +647,7 @@ impl<'m> Decoder<'m> {
 
     /// The last instruction's `aux` becomes the position of `label`.
     pub fn jump_to(&mut self, label: &str) {
-        self.fixups.push((self.code.len() - 1, label.to_owned(), self.line));
+        self.labels.jump(Place::Instruction(self.code.len() - 1), label, self.line);
     }
 
     fn lookup(&self, name: &str) -> Option<&Binding> {

@@ -8,6 +8,7 @@
 mod decoder;
 mod inst;
 mod kernel;
+mod labels;
 mod layout;
 mod reach;
 mod registers;

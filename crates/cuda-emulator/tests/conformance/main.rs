@@ -30,6 +30,7 @@ mod half;
 mod instruction;
 mod integer;
 mod kernel;
+mod labels;
 mod logic;
 mod matrix;
 mod memory;

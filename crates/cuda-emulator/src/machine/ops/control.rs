@@ -191,8 +191,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             } =>
         {
             let index = d.source(index, Type::U32)?;
-            let labels = d.branch_targets(name)?;
-            let list = d.label_list(labels);
+            let list = d.targets(name)?;
             let inst = d.emit(both!(table), Kind::Control, &[], &[index]);
             inst.list = list;
             inst.edges = Edges::Table;

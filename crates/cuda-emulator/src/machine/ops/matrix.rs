@@ -131,13 +131,14 @@ fn transpose(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 
 /// Decodes this family.
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
+    // In any order: the manual shows one, and programs use others.
     let mut m = Modifiers::of(i);
-    if !(m.take("sync") && m.take("aligned")) {
+    if !(m.flag("sync") && m.flag("aligned")) {
         return Err(d.unknown(i));
     }
     if i.opcode == "movmatrix" {
         let ([dst, src], true) =
-            (i.operands.as_slice(), m.take("m8n8") && m.take("trans") && m.take("b16") && m.done())
+            (i.operands.as_slice(), m.flag("m8n8") && m.flag("trans") && m.flag("b16") && m.done())
         else {
             return Err(d.unknown(i));
         };
@@ -145,24 +146,17 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         d.emit(both!(transpose), Kind::Warp, &[dst], &[src]);
         return Ok(());
     }
-    let count = |m: &mut Modifiers<'_>| {
-        m.take_if(|w| match w {
-            "x1" => Some(1),
-            "x2" => Some(2),
-            "x4" => Some(4),
-            _ => None,
-        })
-    };
-    // The shape and the number come in either order.
-    let before = count(&mut m);
-    let shape = m.take("m8n8");
-    let count = before.or_else(|| count(&mut m));
-    // So do the transposition and the space.
-    let transposed = m.take("trans");
-    let generic = !(m.take("shared") || m.take("shared::cta"));
-    let transposed = transposed || m.take("trans");
+    let count = m.find(|w| match w {
+        "x1" => Some(1),
+        "x2" => Some(2),
+        "x4" => Some(4),
+        _ => None,
+    });
+    let shape = m.flag("m8n8") && m.flag("b16");
+    let transposed = m.flag("trans");
+    let generic = !(m.flag("shared") || m.flag("shared::cta"));
     let aux = if transposed { TRANSPOSED } else { 0 } | if generic { GENERIC } else { 0 };
-    let (true, Some(count)) = (shape && m.take("b16") && m.done(), count) else {
+    let (true, Some(count)) = (shape && m.done(), count) else {
         return Err(d.unknown(i));
     };
     let (is_store, memory, value) = match i.operands.as_slice() {
