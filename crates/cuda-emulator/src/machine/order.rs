@@ -9,6 +9,9 @@
 //! Two orders are kept: what was seen, and what of that a `fence.proxy.async` lay
 //! behind, on whatever way.
 //!
+//! A warp's `wgmma`s have a count of their own, of which the warp itself has seen what it
+//! has waited for.
+//!
 //! Only a kernel that uses the async proxy has clocks; in others all of this is
 //! empty. The order is wider than PTX's: the lanes of a warp are one, and all fences,
 //! atomics and volatile accesses of a cluster meet. What it does not order is
@@ -17,7 +20,7 @@
 /// Who did something, when and where in the code. The default comes before everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Whose count: a warp's of the cluster, or the engine's.
+    /// Whose count: a warp's of the cluster, that of its `wgmma`s, or the engine's.
     entry: u16,
     /// The warp of the cluster whose instruction it was.
     pub warp: u16,
@@ -31,6 +34,16 @@ pub struct Mark {
 const PENDING: u32 = u32::MAX;
 
 impl Mark {
+    /// As three words; the default is zeros.
+    pub fn pack(self) -> [u32; 3] {
+        [u32::from(self.entry) | u32::from(self.warp) << 16, self.count, self.pc]
+    }
+
+    /// From three words.
+    pub fn unpack([names, count, pc]: [u32; 3]) -> Self {
+        Self { entry: names as u16, warp: (names >> 16) as u16, count, pc }
+    }
+
     /// The same thing once the copy engine is done with it: its `count`th landing.
     pub fn landed(self, order: &Order, count: u32) -> Self {
         Self { entry: order.engine(), count, ..self }
@@ -47,7 +60,7 @@ impl Mark {
     }
 }
 
-/// How far each warp of the cluster, and the engine behind them, has been followed.
+/// How far each warp of the cluster has been followed; behind them, their `wgmma`s; then the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Order {
     seen: Vec<u32>,
@@ -55,9 +68,10 @@ pub struct Order {
 }
 
 impl Order {
-    /// Nothing seen, of so many warps and the engine.
+    /// Nothing seen, in a cluster of so many warps.
     pub fn new(warps: usize) -> Self {
-        Self { seen: vec![0; warps + 1], fenced: vec![0; warps + 1] }
+        let entries = 2 * warps + 1;
+        Self { seen: vec![0; entries], fenced: vec![0; entries] }
     }
 
     /// All that the other one has seen is seen here too.
@@ -73,7 +87,8 @@ impl Order {
     /// The engine's count is seen.
     pub fn join_engine(&mut self, of: &Order, count: u32) {
         if self.seen.len() < of.seen.len() {
-            self.join(&Order::new(of.seen.len() - 1));
+            self.seen.resize(of.seen.len(), 0);
+            self.fenced.resize(of.seen.len(), 0);
         }
         if let Some(seen) = self.seen.last_mut() {
             *seen = (*seen).max(count);
@@ -110,6 +125,8 @@ impl Order {
 pub struct Clock {
     order: Order,
     entry: u16,
+    /// `wgmma`s that it has issued.
+    issued: u32,
 }
 
 impl Clock {
@@ -117,7 +134,7 @@ impl Clock {
     pub fn new(warp: usize, warps: usize) -> Self {
         let mut order = Order::new(warps);
         order.seen[warp] = 1;
-        Self { order, entry: warp as u16 }
+        Self { order, entry: warp as u16, issued: 0 }
     }
 
     /// What the warp has seen.
@@ -129,6 +146,21 @@ impl Clock {
     pub fn mark(&self, pc: u32) -> Mark {
         let count = self.order.seen.get(usize::from(self.entry)).copied().unwrap_or(0);
         Mark { entry: self.entry, warp: self.entry, count, pc }
+    }
+
+    /// The `wgmma` that the warp issues now, at `pc`.
+    pub fn issue(&mut self, pc: u32) -> Mark {
+        self.issued += 1;
+        let entry = self.entry + (self.order.seen.len() / 2) as u16;
+        Mark { entry, warp: self.entry, count: self.issued, pc }
+    }
+
+    /// The next `wgmma` has been waited for.
+    pub fn land(&mut self) {
+        let entry = usize::from(self.entry) + self.order.seen.len() / 2;
+        if let Some(seen) = self.order.seen.get_mut(entry) {
+            *seen += 1;
+        }
     }
 
     /// All so far comes before what acquires from there.

@@ -115,18 +115,21 @@ impl Cpu<'_> {
         let len = offsets.end - offsets.start;
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
         let touched = watch.touch((offsets.start, len), touch, &self.warp.clock, self.pc);
-        touched.map_err(|(offset, clash)| {
-            let (what, address) = (what.to_owned(), SHARED_START + offset);
-            match clash {
-                Clash::Unordered(mark) => {
-                    let pending = Box::new(self.place_of(mark));
-                    Verdict::Conflict { what, rank, address, len: offsets.end - offset, pending }
-                }
-                Clash::Unfenced(mark, ordered) => {
-                    Verdict::Proxy { what, rank, address, written: Box::new(self.place_of(mark)), ordered }
-                }
+        touched.map_err(|(offset, clash)| self.clash(what, rank, offset..offsets.end, clash))
+    }
+
+    /// What is said of it.
+    pub fn clash(&self, what: &str, rank: u32, offsets: Range<u32>, clash: Clash) -> Verdict {
+        let (what, address) = (what.to_owned(), SHARED_START + offsets.start);
+        match clash {
+            Clash::Unordered(mark) => {
+                let pending = Box::new(self.place_of(mark));
+                Verdict::Conflict { what, rank, address, len: offsets.end - offsets.start, pending }
             }
-        })
+            Clash::Unfenced(mark, ordered) => {
+                Verdict::Proxy { what, rank, address, written: Box::new(self.place_of(mark)), ordered }
+            }
+        }
     }
 
     /// Puts a copy in flight. Its memory has been checked.

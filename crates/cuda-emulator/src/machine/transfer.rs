@@ -132,9 +132,10 @@ impl Transfer {
         }
     }
 
-    /// Does it read or write shared memory of the block with this rank?
+    /// Has it still to read or write shared memory of the block with this rank?
     pub fn concerns(&self, rank: u32) -> bool {
-        [self.reads(), self.writes()].into_iter().flatten().any(|(r, _)| r == rank)
+        let reads = self.reads().filter(|_| self.held.is_none());
+        [reads, self.writes()].into_iter().flatten().any(|(r, _)| r == rank)
     }
 
     /// The shared memory that it reads: the block's rank and the addresses.
@@ -175,7 +176,7 @@ impl Transfers {
         self.pending.is_empty()
     }
 
-    /// One in flight that reads or writes shared memory of the block with this rank.
+    /// One in flight that has still to read or write shared memory of the block with this rank.
     pub fn concerning(&self, rank: u32) -> Option<&Transfer> {
         self.pending.iter().find(|t| t.concerns(rank))
     }

@@ -21,13 +21,13 @@ pub enum Touch {
     Load,
     /// By an ordinary store or an atomic.
     Store,
-    /// By `cp.async`, which needs no fence between proxies.
+    /// By `cp.async`, of which no fence between proxies is asked.
     Copy,
-    /// By an asynchronous operation, until `end_read`.
+    /// By a copy that reads, until `end_read`.
     AsyncRead,
-    /// By an asynchronous operation, until `land`.
+    /// By a copy, until `land`.
     AsyncWrite,
-    /// By an asynchronous reduction, until `land`.
+    /// By a reduction, until `land`.
     AsyncReduce,
 }
 
@@ -40,20 +40,18 @@ pub enum Clash {
     Unfenced(Mark, bool),
 }
 
-/// The last accesses to sixteen bytes.
-#[derive(Clone, Copy, Default)]
-struct Grain {
-    /// A store, or an asynchronous write.
-    written: Mark,
-    /// An ordinary load.
-    loaded: Mark,
-    /// An asynchronous read.
-    read: Mark,
-    /// Asynchronous reads that are not over.
-    reading: u16,
-    /// It was `cp.async` that wrote.
-    copied: bool,
-}
+/// The last accesses to sixteen bytes, all zeros for none: memory is full of them, and mostly they stay so.
+type Grain = [u32; 10];
+
+/// Words of a grain: a store, or an asynchronous write;
+const WRITTEN: usize = 0;
+/// an ordinary load;
+const LOADED: usize = 3;
+/// an asynchronous read;
+const READ: usize = 6;
+/// copies that are reading, and whether it was `cp.async` that wrote.
+const STATE: usize = 9;
+const COPIED: u32 = 1 << 31;
 
 /// A block's shared memory under watch.
 pub struct Watch {
@@ -67,7 +65,7 @@ pub struct Watch {
 impl Watch {
     /// So many bytes that nobody has touched, in a cluster of so many warps.
     pub fn new(bytes: u32, warps: usize) -> Self {
-        let grains = vec![Grain::default(); bytes.div_ceil(GRAIN) as usize];
+        let grains = vec![[0; 10]; bytes.div_ceil(GRAIN) as usize];
         Self { grains, remote: vec![Mark::default(); warps], ended: false }
     }
 
@@ -78,7 +76,6 @@ impl Watch {
     }
 
     /// A warp touches `len` bytes from an offset on. If that meets something, gives the offset.
-    #[inline]
     pub fn touch(
         &mut self,
         (offset, len): (u32, u32),
@@ -88,9 +85,8 @@ impl Watch {
     ) -> Result<(), (u32, Clash)> {
         let (order, mark) = (clock.order(), clock.mark(pc));
         for (n, grain) in self.range(offset, len).iter_mut().enumerate() {
-            grain
-                .touch(touch, order, mark)
-                .map_err(|clash| (offset.max((offset / GRAIN + n as u32) * GRAIN), clash))?;
+            let at = |clash| (offset.max((offset / GRAIN + n as u32) * GRAIN), clash);
+            touch_grain(grain, touch, order, mark).map_err(at)?;
         }
         Ok(())
     }
@@ -111,7 +107,7 @@ impl Watch {
         for offset in (0..32).filter(|l| mask >> l & 1 == 1).map(|l: usize| offsets[l]) {
             let grains = (offset / GRAIN, (offset + len - 1) / GRAIN);
             if last.replace(grains) != Some(grains) {
-                let fine = |grain: &mut Grain| grain.touch(touch, order, mark).is_ok();
+                let fine = |grain: &mut Grain| touch_grain(grain, touch, order, mark).is_ok();
                 if !self.range(offset, len).iter_mut().all(fine) {
                     return true;
                 }
@@ -120,71 +116,123 @@ impl Watch {
         false
     }
 
-    /// An asynchronous read is over.
+    /// A `wgmma` reads the grains of a matrix that `each` calls out by their offsets. If that meets something, gives
+    /// the offset.
+    #[inline(always)]
+    pub fn read_matrix(
+        &mut self,
+        mark: Mark,
+        order: &Order,
+        each: impl FnOnce(&mut dyn FnMut(u32)),
+    ) -> Result<(), (u32, Clash)> {
+        let (mark, mut found) = (mark.pack(), Ok(()));
+        // Most of it was written by one copy.
+        let mut fine = None;
+        each(&mut |offset| {
+            let Some(grain) = self.grains.get_mut((offset / GRAIN) as usize) else { return };
+            let written = (mark_at(grain, WRITTEN), grain[STATE] & COPIED);
+            if fine != Some(written) {
+                match may_read(grain, order) {
+                    Ok(()) => fine = Some(written),
+                    Err(clash) if found.is_ok() => found = Err((offset, clash)),
+                    Err(_) => {}
+                }
+            }
+            grain[READ..READ + 3].copy_from_slice(&mark);
+        });
+        found
+    }
+
+    /// A copy has read what it reads.
     pub fn end_read(&mut self, (offset, len): (u32, u32), mark: Mark) {
         for grain in self.range(offset, len) {
-            grain.reading = grain.reading.saturating_sub(1);
-            grain.read = mark;
+            grain[STATE] -= u32::from(grain[STATE] & !COPIED > 0);
+            set(grain, READ, mark);
         }
     }
 
     /// An asynchronous write is over: the engine's `count`th.
     pub fn land(&mut self, (offset, len): (u32, u32), order: &Order, count: u32) {
         for grain in self.range(offset, len) {
-            grain.written = grain.written.landed(order, count);
+            set(grain, WRITTEN, mark_at(grain, WRITTEN).landed(order, count));
         }
     }
 }
 
-impl Grain {
-    #[inline(always)]
-    fn touch(&mut self, touch: Touch, order: &Order, mark: Mark) -> Result<(), Clash> {
-        let asynchronously = self.written.is_pending() || order.is_engines(self.written);
-        let behind = |other: Mark| if order.has_seen(other) { Ok(()) } else { Err(Clash::Unordered(other)) };
-        let behind_reads = || match self.reading {
-            0 => behind(self.read),
-            _ => Err(Clash::Unordered(self.read)),
-        };
-        let fenced = || match asynchronously || self.copied {
-            true => behind(self.written),
-            false if order.has_fenced(self.written) => Ok(()),
-            false => Err(Clash::Unfenced(self.written, order.has_seen(self.written))),
-        };
-        match touch {
-            Touch::Load => {
-                if asynchronously {
-                    behind(self.written)?;
-                }
-                self.loaded = mark;
-            }
-            Touch::Store | Touch::Copy => {
-                if asynchronously {
-                    behind(self.written)?;
-                }
-                behind_reads()?;
-                (self.written, self.copied) = (mark, touch == Touch::Copy);
-            }
-            Touch::AsyncRead => {
-                fenced()?;
-                self.reading = self.reading.saturating_add(1);
-                self.read = mark.pending();
-            }
-            Touch::AsyncWrite => {
-                behind(self.written)?;
-                behind(self.loaded)?;
-                behind_reads()?;
-                (self.written, self.copied) = (mark.pending(), false);
-            }
-            Touch::AsyncReduce => {
-                // Reductions may meet each other.
-                if !asynchronously {
-                    fenced()?;
-                }
-                behind(self.loaded)?;
-                behind_reads()?;
-                (self.written, self.copied) = (mark.pending(), false);
-            }
-        }
+#[inline(always)]
+fn mark_at(grain: &Grain, word: usize) -> Mark {
+    Mark::unpack([grain[word], grain[word + 1], grain[word + 2]])
+}
+
+#[inline(always)]
+fn set(grain: &mut Grain, word: usize, mark: Mark) {
+    grain[word..word + 3].copy_from_slice(&mark.pack());
+}
+
+fn behind(order: &Order, other: Mark) -> Result<(), Clash> {
+    if order.has_seen(other) { Ok(()) } else { Err(Clash::Unordered(other)) }
+}
+
+fn is_asynchronous(order: &Order, written: Mark) -> bool {
+    written.is_pending() || order.is_engines(written)
+}
+
+/// May something asynchronous read a grain?
+fn may_read(grain: &Grain, order: &Order) -> Result<(), Clash> {
+    let written = mark_at(grain, WRITTEN);
+    if is_asynchronous(order, written) || grain[STATE] & COPIED != 0 {
+        behind(order, written)
+    } else if order.has_fenced(written) {
         Ok(())
+    } else {
+        Err(Clash::Unfenced(written, order.has_seen(written)))
     }
+}
+
+/// Are all asynchronous reads of a grain over?
+fn behind_reads(grain: &Grain, order: &Order) -> Result<(), Clash> {
+    match grain[STATE] & !COPIED {
+        0 => behind(order, mark_at(grain, READ)),
+        _ => Err(Clash::Unordered(mark_at(grain, READ))),
+    }
+}
+
+#[inline(always)]
+fn touch_grain(grain: &mut Grain, touch: Touch, order: &Order, mark: Mark) -> Result<(), Clash> {
+    let written = mark_at(grain, WRITTEN);
+    let asynchronous = is_asynchronous(order, written);
+    match touch {
+        Touch::Load => {
+            if asynchronous {
+                behind(order, written)?;
+            }
+            set(grain, LOADED, mark);
+        }
+        Touch::Store | Touch::Copy => {
+            if asynchronous {
+                behind(order, written)?;
+            }
+            behind_reads(grain, order)?;
+            set(grain, WRITTEN, mark);
+            grain[STATE] = grain[STATE] & !COPIED | if touch == Touch::Copy { COPIED } else { 0 };
+        }
+        Touch::AsyncRead => {
+            may_read(grain, order)?;
+            grain[STATE] += 1;
+            set(grain, READ, mark.pending());
+        }
+        Touch::AsyncWrite | Touch::AsyncReduce => {
+            match touch {
+                // Reductions may meet each other.
+                Touch::AsyncReduce if asynchronous => {}
+                Touch::AsyncReduce => may_read(grain, order)?,
+                _ => behind(order, written)?,
+            }
+            behind(order, mark_at(grain, LOADED))?;
+            behind_reads(grain, order)?;
+            set(grain, WRITTEN, mark.pending());
+            grain[STATE] &= !COPIED;
+        }
+    }
+    Ok(())
 }

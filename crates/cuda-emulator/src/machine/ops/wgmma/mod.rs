@@ -63,14 +63,15 @@ fn prepare(cpu: &mut Cpu<'_>, i: &Inst) -> Result<Multiply, Flow> {
     };
     let multiply = Multiply::new(cpu.pc, cpu.depth, a, b, accumulate);
     check_registers(cpu, i)?;
+    let mark = cpu.warp.clock.issue(cpu.pc);
     if i.src[0].is_some() {
         let part = part_of_a(cpu, i, &multiply);
         cpu.check_part(&part)?;
-        cpu.begin_part(&part)?;
+        cpu.begin_part(&part, mark)?;
     }
     let part = part_of_b(i, &multiply);
     cpu.check_part(&part)?;
-    cpu.begin_part(&part)?;
+    cpu.begin_part(&part, mark)?;
     Ok(multiply)
 }
 
@@ -199,6 +200,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         // Its registers are those of the function that issued it.
         cpu.warp.registers.select_frame(multiply.depth);
         land(cpu, &multiply);
+        cpu.warp.clock.land();
         cpu.warp.registers.select_frame(depth);
     }
     Flow::Next
@@ -216,7 +218,6 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
     if i.src[0].is_some() {
         let part = part_of_a(cpu, i, multiply);
         cpu.read_part(&part, &mut a, |row| undefined.rows |= 1 << row);
-        cpu.end_part(&part, multiply.pc);
     } else {
         for slot in registers_of_a(cpu, i).iter().filter(|slot| !slot.is_constant()) {
             cpu.warp.wgmma.end_read(cpu.warp.registers.row_of(*slot));
@@ -226,7 +227,6 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
     let b = &mut b[..op.n * DEPTH];
     let part = part_of_b(i, multiply);
     cpu.read_part(&part, b, |column| undefined.column(column));
-    cpu.end_part(&part, multiply.pc);
     let mut d = [0; ROWS * COLUMNS];
     let d = &mut d[..ROWS * op.n];
     if multiply.accumulate {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::code::SHARED_START;
 use crate::machine::matrix::descriptor::{Descriptor, Major};
 use crate::machine::matrix::fragment::DEPTH;
-use crate::machine::watch::Touch;
+use crate::machine::order::Mark;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::Space;
 use crate::verdict::{Access, Verdict};
@@ -74,33 +74,17 @@ impl Cpu<'_> {
     }
 
     /// An operation is issued that will read a part.
-    pub fn begin_part(&mut self, part: &Part) -> Result<(), Flow> {
+    pub fn begin_part(&mut self, part: &Part, mark: Mark) -> Result<(), Flow> {
         let rank = self.block.rank;
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
-        let (mut clash, clock, pc) = (None, &self.warp.clock, self.pc);
-        part.for_each_piece(|_, _, address| {
-            let offset = address - SHARED_START;
-            if watch.touch((offset, PIECE), Touch::AsyncRead, clock, pc).is_err() {
-                clash.get_or_insert(offset);
-            }
+        let read = watch.read_matrix(mark, self.warp.clock.order(), |touch| {
+            part.for_each_piece(|_, _, address| touch(address - SHARED_START));
         });
-        match clash {
-            None => Ok(()),
-            Some(offset) => {
-                let what = format!("the matrix {} of a wgmma", part.name);
-                // Once more, for what is to be said.
-                let verdict = self.touch(&what, rank, offset..offset + PIECE, Touch::AsyncRead);
-                verdict.map_err(|verdict| self.fault(verdict, u32::MAX))
-            }
-        }
-    }
-
-    /// The operation, issued at `pc`, has read it.
-    pub fn end_part(&mut self, part: &Part, pc: u32) {
-        let mark = self.warp.clock.mark(pc);
-        if let Some(watch) = &mut self.cluster.shared[self.block.rank as usize].watch {
-            part.for_each_piece(|_, _, address| watch.end_read((address - SHARED_START, PIECE), mark));
-        }
+        read.map_err(|(offset, clash)| {
+            let what = format!("the matrix {} of a wgmma", part.name);
+            let verdict = self.clash(&what, rank, offset..offset + PIECE, clash);
+            self.fault(verdict, u32::MAX)
+        })
     }
 
     /// The codes of a part that was found to be in shared memory, `DEPTH` bytes a
