@@ -184,7 +184,8 @@ pub enum Verdict {
         /// What was wrong.
         problem: String,
     },
-    /// Two accesses want the same bytes of shared memory, one of them asynchronous and not waited for.
+    /// Two accesses want the same bytes of shared memory, one of them asynchronous, and nothing makes the later one
+    /// wait for the end of the earlier one.
     Conflict {
         /// The later access: "a store", "the destination of an asynchronous copy", ...
         what: String,
@@ -194,8 +195,42 @@ pub enum Verdict {
         address: u32,
         /// Its length.
         len: u32,
-        /// The asynchronous one that has not ended.
+        /// The earlier one.
         pending: Box<Place>,
+    },
+    /// An asynchronous operation reads what ordinary stores wrote, and no `fence.proxy.async` is between.
+    Proxy {
+        /// The operation: "the source of an asynchronous copy", ...
+        what: String,
+        /// Rank of the block in its cluster.
+        rank: u32,
+        /// First byte that was written so.
+        address: u32,
+        /// The store.
+        written: Box<Place>,
+        /// Is it at least ordered before, by a barrier?
+        ordered: bool,
+    },
+    /// Registers of `wgmma` used against its rules.
+    Wgmma {
+        /// What was wrong.
+        problem: String,
+        /// The other instruction.
+        other: Option<Box<Place>>,
+    },
+    /// A thread, a function or a block ends, and something that needs it may not be over.
+    InFlight {
+        /// What ends.
+        what: String,
+        /// What is not over.
+        pending: Box<Place>,
+    },
+    /// Shared memory of a block that may not have started, or has ended.
+    Remote {
+        /// Rank of the block in its cluster.
+        rank: u32,
+        /// What was wrong.
+        problem: String,
     },
     /// An `.aligned` or `.sync` instruction that not all of its threads reach together.
     Divergence {
@@ -270,6 +305,10 @@ impl Verdict {
             Self::Barrier { .. } => "barrier",
             Self::Mbarrier { .. } => "mbarrier",
             Self::Conflict { .. } => "conflict",
+            Self::Proxy { .. } => "proxy",
+            Self::Wgmma { .. } => "wgmma",
+            Self::InFlight { .. } => "in-flight",
+            Self::Remote { .. } => "remote",
             Self::Divergence { .. } => "divergence",
             Self::Descriptor { .. } => "descriptor",
             Self::MemberMask { .. } => "member-mask",
@@ -317,6 +356,18 @@ impl Verdict {
                 "initialise it once, make that visible before it is used, and let each phase have its exact arrivals and bytes"
             }
             Self::Conflict { .. } => "wait for the asynchronous operation before the memory is used again",
+            Self::Proxy { .. } => {
+                "let every thread that stored execute fence.proxy.async, then a barrier, then issue the operation"
+            }
+            Self::Wgmma { .. } => {
+                "wgmma.fence between other uses of its registers and the first wgmma, wgmma.wait_group before the next use"
+            }
+            Self::InFlight { .. } => {
+                "wait for it: cp.async.bulk.wait_group, wgmma.wait_group, or a barrier of the cluster"
+            }
+            Self::Remote { .. } => {
+                "a barrier of the cluster before its blocks first reach each other, and one after they last do"
+            }
             Self::Divergence { .. } => {
                 "move the instruction out of the divergent branch, or use a form without `.aligned`"
             }
@@ -396,13 +447,36 @@ impl fmt::Display for Verdict {
                 write!(
                     f,
                     "(1) {what}, {len} bytes of shared memory at {address:#x} (block {rank} of the cluster), meets \
-                     (2) an asynchronous access that has not been waited for, issued at PTX line {}: {}",
-                    pending.ptx_line, pending.ptx
+                     (2) an access that has not been waited for"
                 )?;
-                match &pending.source {
-                    Some((file, line)) => write!(f, " ({file}:{line})"),
+                second(f, pending)
+            }
+            Self::Proxy { what, rank, address, written, ordered } => {
+                let missing =
+                    if *ordered { "no fence.proxy.async" } else { "neither a barrier nor fence.proxy.async" };
+                write!(
+                    f,
+                    "(1) {what} reads shared memory at {address:#x} (block {rank} of the cluster) that (2) an ordinary \
+                     store wrote, and {missing} is between; (2)"
+                )?;
+                second(f, written)
+            }
+            Self::Wgmma { problem, other } => {
+                write!(f, "{problem}")?;
+                match other {
+                    Some(other) => {
+                        write!(f, "; (2)")?;
+                        second(f, other)
+                    }
                     None => Ok(()),
                 }
+            }
+            Self::InFlight { what, pending } => {
+                write!(f, "(1) {what}, and (2) may not be over; (2)")?;
+                second(f, pending)
+            }
+            Self::Remote { rank, problem } => {
+                write!(f, "shared memory of block {rank} of the cluster: {problem}")
             }
             Self::Divergence { needed, came, stands } => {
                 write!(f, "the instruction needs lanes {needed:#010x} together, but only {came:#010x} came")?;
@@ -432,6 +506,15 @@ impl Access {
             Self::Write => "write",
             Self::Atomic => "atomic operation",
         }
+    }
+}
+
+/// The second of two instructions, behind what it is.
+fn second(f: &mut fmt::Formatter<'_>, place: &Place) -> fmt::Result {
+    write!(f, ", issued at PTX line {}: {}", place.ptx_line, place.ptx)?;
+    match &place.source {
+        Some((file, line)) => write!(f, " ({file}:{line})"),
+        None => Ok(()),
     }
 }
 

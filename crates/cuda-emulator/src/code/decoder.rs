@@ -74,6 +74,10 @@ pub struct Decoder<'m> {
     /// the instructions that wait for that.
     late: Vec<Slot>,
     waits: Vec<usize>,
+    /// Those instructions that use registers late.
+    late_users: Vec<usize>,
+    /// Does anything reach shared memory through the async proxy?
+    pub is_asynchronous: bool,
 
     guard: Guard,
     line: u32,
@@ -146,6 +150,8 @@ impl<'m> Decoder<'m> {
             labels: Labels::default(),
             late: Vec::new(),
             waits: Vec::new(),
+            late_users: Vec::new(),
+            is_asynchronous: false,
             guard: Guard { slot: Slot::NONE, flip: 0 },
             line: 0,
             location: (u32::MAX, 0),
@@ -166,6 +172,7 @@ impl<'m> Decoder<'m> {
             }
             local_bytes = local_bytes.max(d.local_top);
         }
+        d.mark_touches();
         Ok(Kernel {
             name: f.name.clone(),
             params,
@@ -182,6 +189,7 @@ impl<'m> Decoder<'m> {
             constants64: d.constants64.rows,
             constants_pred: vec![0, u32::MAX],
             rows,
+            is_asynchronous: d.is_asynchronous,
             lines: d.lines,
             functions: callees,
             source: d.source,
@@ -334,6 +342,26 @@ impl<'m> Decoder<'m> {
         let list = self.list(&[], &late);
         for at in std::mem::take(&mut self.waits) {
             self.code[at].list = list;
+            self.late_users.push(at);
+        }
+    }
+
+    /// Marks the instructions that name a row which is used late, those that use it so left aside.
+    fn mark_touches(&mut self) {
+        let named = |i: &Inst| {
+            let list = i.list.start as usize..i.list.start as usize + usize::from(i.list.outs + i.list.ins);
+            i.dst.iter().chain(&i.src).chain(&self.lists[list]).copied().collect::<Vec<_>>()
+        };
+        let is_row = |slot: &Slot| slot.is_some() && !slot.is_constant() && slot.class() == Class::R32;
+        let late: HashSet<Slot> =
+            self.late_users.iter().flat_map(|at| named(&self.code[*at])).filter(is_row).collect();
+        let users: HashSet<usize> = self.late_users.iter().copied().collect();
+        let touches: Vec<usize> = (0..self.code.len())
+            .filter(|at| !late.is_empty() && !users.contains(at))
+            .filter(|at| named(&self.code[*at]).iter().any(|slot| late.contains(slot)))
+            .collect();
+        for at in touches {
+            self.code[at].touches_wgmma = true;
         }
     }
 
@@ -609,6 +637,7 @@ impl<'m> Decoder<'m> {
     /// The last instruction uses these registers after it was issued, until a wait.
     pub fn uses_late(&mut self, slots: &[Slot]) {
         self.late.extend_from_slice(slots);
+        self.late_users.push(self.code.len() - 1);
     }
 
     /// The last instruction waits for late uses.
@@ -634,6 +663,7 @@ impl<'m> Decoder<'m> {
             aux: 0,
             kind,
             edges: Edges::Next,
+            touches_wgmma: false,
             line: self.code.len() as u32,
         };
         inst.dst[..dst.len()].copy_from_slice(dst);

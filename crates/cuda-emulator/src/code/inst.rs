@@ -199,6 +199,8 @@ pub struct Inst {
     pub kind: Kind,
     /// Where control goes from here, for liveness.
     pub edges: Edges,
+    /// Names a row that `wgmma` uses too, without being one of its family.
+    pub touches_wgmma: bool,
     /// Index in `Kernel::lines`.
     pub line: u32,
 }

@@ -61,6 +61,8 @@ pub struct Kernel {
     pub constants_pred: Vec<u32>,
     /// Register rows of one call frame, by class: 32-bit, 64-bit, predicates.
     pub rows: [usize; 3],
+    /// Does it reach shared memory through the async proxy, by bulk copies or `wgmma`?
+    pub is_asynchronous: bool,
     /// Where each instruction comes from.
     pub lines: Vec<Line>,
     /// Functions that `call` can reach: start in `code`, and where their

@@ -125,6 +125,8 @@ struct Buffer {
     data: *mut u8,
     /// `None` where everything counts as defined.
     shadow: Option<*mut u8>,
+    /// The block whose shared memory it is, if that is watched.
+    watched: Option<u32>,
 }
 
 impl Buffer {
@@ -215,7 +217,8 @@ impl Cpu<'_> {
             unaligned |= address.low();
         }
         let fine = far == 0 && !wrong && unaligned & (size - 1) == 0;
-        fine.then(|| Together {
+        let meets = |rank| self.meets(rank, &distances, size, access);
+        (fine && !buffer.watched.is_some_and(meets)).then(|| Together {
             data: buffer.data.wrapping_add(origin as usize),
             shadow: shadow.wrapping_add(origin as usize),
             distances,
@@ -231,6 +234,9 @@ impl Cpu<'_> {
         size: u32,
         access: Access,
     ) -> Result<Apart, Flow> {
+        if access == Access::Atomic {
+            self.synchronise();
+        }
         let first = self.mask.trailing_zeros() as usize % 32;
         let mut spans = [None; 32];
         for lane in first..32 {
@@ -264,10 +270,12 @@ impl Cpu<'_> {
             (Space::Generic, Windowed::Local(offset)) => Some(offset),
             _ => None,
         };
+        let mut watched = None;
         let span = match local {
             Some(offset) => self.local(lane, offset, size),
             None => self.buffer(space, address).filter(|b| b.holds(address, size.into())).map(|b| {
                 let offset = (address - b.base) as usize;
+                watched = b.watched.map(|rank| (rank, offset as u32));
                 Span {
                     data: b.data.wrapping_add(offset),
                     shadow: b.shadow.map_or_else(|| self.no_shadow(access), |s| s.wrapping_add(offset)),
@@ -279,7 +287,12 @@ impl Cpu<'_> {
             Some(_) if access != Access::Read && self.is_read_only(space, address) => {
                 Err(Verdict::ReadOnly { space: space_name(space).to_owned(), address })
             }
-            Some(span) => Ok(span),
+            Some(span) => {
+                if let Some((rank, offset)) = watched {
+                    self.access_shared(rank, offset, size, access)?;
+                }
+                Ok(span)
+            }
         }
     }
 
@@ -312,7 +325,7 @@ impl Cpu<'_> {
             }
         };
         let shadow = (!region.kind.host_writes()).then_some(region.shadow);
-        Some(Buffer { base: region.base, len: region.len, data: region.data, shadow })
+        Some(Buffer { base: region.base, len: region.len, data: region.data, shadow, watched: None })
     }
 
     #[inline(always)]
@@ -320,7 +333,8 @@ impl Cpu<'_> {
         let shared = &mut self.cluster.shared[rank as usize];
         let (data, shadow) = shared.start();
         let base = window + u64::from(SHARED_START);
-        Buffer { base, len: shared.len() as u64, data, shadow: Some(shadow) }
+        let watched = shared.watch.is_some().then_some(rank);
+        Buffer { base, len: shared.len() as u64, data, shadow: Some(shadow), watched }
     }
 
     /// Shared memory of the block that an address of the cluster's window names.
@@ -347,7 +361,8 @@ impl Cpu<'_> {
     fn params(&self, window: u64) -> Buffer {
         let params = &self.launch.params;
         // Never written through: see `is_read_only`.
-        Buffer { base: window, len: params.len() as u64, data: params.as_ptr().cast_mut(), shadow: None }
+        let data = params.as_ptr().cast_mut();
+        Buffer { base: window, len: params.len() as u64, data, shadow: None, watched: None }
     }
 
     /// The block's rank and the address in its shared memory of an access of

@@ -3,6 +3,7 @@
 use super::access::NoShadow;
 use super::cluster::ClusterState;
 use super::grid::Launch;
+use super::order::{Clock, Gate, Order};
 pub use super::warp::Stop;
 use super::warp::Warp;
 use crate::code::Kernel;
@@ -32,6 +33,8 @@ pub struct Barrier {
     sum: (u32, u32),
     /// The last phase's (threads with a true predicate, threads).
     pub result: (u32, u32),
+    /// What the phases order.
+    pub gate: Gate,
 }
 
 impl Barrier {
@@ -49,6 +52,7 @@ impl Barrier {
         self.arrived_by_warp = 0;
         self.count = None;
         self.result = std::mem::take(&mut self.sum);
+        self.gate.complete();
     }
 }
 
@@ -69,6 +73,8 @@ pub struct BlockState {
     pub events: u64,
     /// The region of global memory touched last.
     pub region: Option<Region>,
+    /// What warps that have ended had seen.
+    pub ended: Order,
     /// Stands in for the shadow of memory that has none.
     pub no_shadow: NoShadow,
 }
@@ -149,6 +155,11 @@ impl Block {
         let threads: u32 = launch.block.iter().product();
         let warps = threads.div_ceil(32);
         let lanes = |w: u32| if threads - w * 32 >= 32 { u32::MAX } else { (1 << (threads % 32)) - 1 };
+        let (each, blocks) = (launch.warps(), launch.cluster_size() as usize);
+        let clock = |w: usize| match kernel.is_asynchronous {
+            true => Clock::new(rank as usize * each + w, blocks * each),
+            false => Clock::default(),
+        };
         Self {
             state: BlockState {
                 index,
@@ -158,9 +169,10 @@ impl Block {
                 counters: Counters { blocks: 1, ..Counters::new() },
                 events: 0,
                 region: None,
+                ended: Order::default(),
                 no_shadow: NoShadow::new(),
             },
-            warps: (0..warps).map(|w| Warp::new(kernel, w, lanes(w))).collect(),
+            warps: (0..warps).map(|w| Warp::new(kernel, w, lanes(w), clock(w as usize))).collect(),
             next: 0,
             random: Random::new(seed),
         }

@@ -7,8 +7,11 @@
 use super::block::{Block, Random, Stop};
 use super::grid::Launch;
 use super::mbarrier::Mbarriers;
+use super::order::{Gate, Order};
+use super::proxy::Reading;
 use super::shared::Shared;
 use super::transfer::Transfers;
+use super::watch::Watch;
 use crate::counters::Counters;
 use crate::verdict::{Finding, Stand, Verdict};
 
@@ -30,6 +33,12 @@ pub struct ClusterState {
     pub barrier: ClusterBarrier,
     /// Asynchronous copies that have not landed.
     pub transfers: Transfers,
+    /// Copies out of shared memory whose reading nobody has waited for.
+    pub readings: Vec<Reading>,
+    /// Copies that have landed, which is their order's count.
+    pub landings: u32,
+    /// What atomics, fences and volatile accesses hand on.
+    pub flags: Order,
     /// Counts the times that all polls were told to give up waiting.
     pub polls: u64,
     /// Threads of all blocks that have not ended.
@@ -43,16 +52,24 @@ pub struct ClusterBarrier {
     arrived: u32,
     /// Completed phases.
     pub generation: u64,
+    /// What the phases order.
+    pub gate: Gate,
 }
 
 impl ClusterState {
     fn new(launch: &Launch, blocks: usize) -> Self {
         let threads: u32 = launch.block.iter().product();
+        let warps = blocks * launch.warps();
+        let watched = launch.kernel.is_asynchronous;
+        let watch = || watched.then(|| Watch::new(launch.shared_bytes(), warps));
         Self {
-            shared: (0..blocks).map(|_| Shared::new(launch.shared_bytes())).collect(),
+            shared: (0..blocks).map(|_| Shared::new(launch.shared_bytes(), watch())).collect(),
             mbarriers: (0..blocks).map(|_| Mbarriers::default()).collect(),
             barrier: ClusterBarrier::default(),
             transfers: Transfers::default(),
+            readings: Vec::new(),
+            landings: 0,
+            flags: if watched { Order::new(warps) } else { Order::default() },
             polls: 0,
             live_threads: threads * blocks as u32,
         }
@@ -79,6 +96,7 @@ impl ClusterState {
         if self.barrier.arrived >= self.live_threads {
             self.barrier.arrived = 0;
             self.barrier.generation += 1;
+            self.barrier.gate.complete();
         }
     }
 

@@ -55,6 +55,17 @@ impl Launch {
         self.kernel.shared_bytes(self.dynamic_shared)
     }
 
+    /// Warps of a block.
+    pub fn warps(&self) -> usize {
+        self.block.iter().product::<u32>().div_ceil(32) as usize
+    }
+
+    /// The index of the block of some rank in the cluster of a block.
+    pub fn block_of_rank(&self, block: [u32; 3], rank: u32) -> [u32; 3] {
+        let within = index_in(self.cluster, rank.into());
+        [0, 1, 2].map(|axis| block[axis] - block[axis] % self.cluster[axis] + within[axis])
+    }
+
     /// Blocks of a cluster.
     pub fn cluster_size(&self) -> u32 {
         self.cluster.iter().product()

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use super::order::{Gate, Mark};
+
 /// The most arrivals that an mbarrier counts.
 const MAX_COUNT: u32 = (1 << 20) - 1;
 /// The bounds of its transaction count.
@@ -21,13 +23,27 @@ pub struct Mbarrier {
     transactions: i64,
     /// Completed phases.
     phase: u64,
+    /// What the phases order.
+    pub gate: Gate,
+    /// Its initialisation.
+    pub init: Mark,
+    /// Has a fence made that visible to the copy engine?
+    pub is_visible: bool,
 }
 
 impl Mbarrier {
     /// `mbarrier.init`.
     pub fn new(count: u32) -> Result<Self, String> {
         match count {
-            1..=MAX_COUNT => Ok(Self { expected: count, pending: count, transactions: 0, phase: 0 }),
+            1..=MAX_COUNT => Ok(Self {
+                expected: count,
+                pending: count,
+                transactions: 0,
+                phase: 0,
+                gate: Gate::default(),
+                init: Mark::default(),
+                is_visible: false,
+            }),
             _ => Err(format!("a count of {count} arrivals is not in 1 to {MAX_COUNT}")),
         }
     }
@@ -86,6 +102,7 @@ impl Mbarrier {
     fn complete_if_full(&mut self) {
         if self.pending == 0 && self.transactions == 0 {
             self.phase += 1;
+            self.gate.complete();
             self.pending = self.expected;
         }
     }
@@ -133,6 +150,11 @@ impl Mbarriers {
     /// Ends one.
     pub fn remove(&mut self, address: u32) -> Option<Mbarrier> {
         self.0.remove(&address)
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mbarrier> {
+        self.0.values_mut()
     }
 
     /// The one at an address.

@@ -8,6 +8,8 @@
 //! - `registers`, `lanes`: rows of 32 lanes and functions over them
 //! - `mbarrier`: arrivals and transaction bytes
 //! - `transfer`: asynchronous copies, from issue to landing
+//! - `order`: what comes before what; `watch`: who touched shared memory last; `proxy`: the two together, where
+//!   asynchronous accesses meet others
 //! - `access`: an address becomes bytes, or a verdict
 //! - `tensor_map`: a box of a tensor becomes runs of bytes
 //! - `matrix`: where the elements of matrices lie
@@ -20,17 +22,21 @@ mod async_copy;
 mod block;
 mod cluster;
 mod cpu;
+mod ending;
 mod grid;
 pub(crate) mod lanes;
 pub(crate) mod matrix;
 mod mbarrier;
 pub mod ops;
+mod order;
+mod proxy;
 pub(crate) mod registers;
 mod shared;
 mod stack;
 pub mod tensor_map;
 mod transfer;
 mod warp;
+mod watch;
 
 /// Streaming multiprocessors of an emulated device (an H100 SXM or H200 has as many).
 pub const MULTIPROCESSORS: u32 = 132;

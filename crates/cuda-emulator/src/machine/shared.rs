@@ -1,6 +1,7 @@
 //! Shared memory of a block and local memory of a thread, with a shadow byte
 //! beside each byte.
 
+use super::watch::Watch;
 use crate::code::SHARED_START;
 
 /// Bytes aligned for the widest access, and their definedness (0 undefined,
@@ -56,29 +57,33 @@ impl Bytes {
 }
 
 /// A block's shared memory, from address `SHARED_START`.
-pub struct Shared(Bytes);
+pub struct Shared {
+    bytes: Bytes,
+    /// Who touched it, in kernels that use the async proxy.
+    pub watch: Option<Watch>,
+}
 
 impl Shared {
     /// `bytes` of undefined memory.
-    pub fn new(bytes: u32) -> Self {
-        Self(Bytes::new(bytes as usize))
+    pub fn new(bytes: u32, watch: Option<Watch>) -> Self {
+        Self { bytes: Bytes::new(bytes as usize), watch }
     }
 
     /// Pointers to the first byte and its shadow.
     #[inline(always)]
     pub fn start(&mut self) -> (*mut u8, *mut u8) {
-        (self.0.data.as_mut_ptr().cast(), self.0.shadow.as_mut_ptr().cast())
+        (self.bytes.data.as_mut_ptr().cast(), self.bytes.shadow.as_mut_ptr().cast())
     }
 
     /// Pointers to the byte at a shared address and to its shadow.
     pub fn at(&mut self, address: u32) -> Option<(*mut u8, *mut u8)> {
-        self.0.at(address.checked_sub(SHARED_START)?.into(), 1)
+        self.bytes.at(address.checked_sub(SHARED_START)?.into(), 1)
     }
 
     /// Makes bytes undefined, if they are there.
     pub fn forget(&mut self, address: u32, len: u32) {
         let offset = address.checked_sub(SHARED_START);
-        if let Some((_, shadow)) = offset.and_then(|offset| self.0.at(offset.into(), len.into())) {
+        if let Some((_, shadow)) = offset.and_then(|offset| self.bytes.at(offset.into(), len.into())) {
             // SAFETY: `at` has checked that so many bytes are there.
             unsafe { shadow.write_bytes(0, len as usize) };
         }
@@ -86,6 +91,6 @@ impl Shared {
 
     /// Length in bytes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 }

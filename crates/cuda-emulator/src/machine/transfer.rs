@@ -6,8 +6,9 @@
 //! its memory is found at its issue. From then on
 //!
 //! - what it will write is undefined (unless it is combined with what is there);
-//! - what it will read of shared memory is held: another copy may not go there
-//!   (ordinary stores are not looked at yet).
+//! - what it will read of shared memory is held: another copy may not go there.
+//!
+//! Copies against all other accesses: `proxy`.
 
 use std::ops::Range;
 
@@ -104,6 +105,39 @@ impl Transfer {
         }
     }
 
+    /// Its number, once it is in flight.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The shared memory that it reads, without gaps: the block's rank and the addresses.
+    pub fn read(&self) -> Option<(u32, Vec<Range<u32>>)> {
+        self.reads().map(|(rank, whole)| (rank, self.parts(whole)))
+    }
+
+    /// The same of the shared memory that it writes.
+    pub fn written(&self) -> Option<(u32, Vec<Range<u32>>)> {
+        self.writes().map(|(rank, whole)| (rank, self.parts(whole)))
+    }
+
+    /// What is touched of a range: a box may have gaps between its rows.
+    fn parts(&self, whole: Range<u32>) -> Vec<Range<u32>> {
+        match &self.work {
+            Work::Tile(tile, ..) if tile.bytes() != u64::from(whole.end - whole.start) => {
+                let mut parts = Vec::new();
+                tile.runs(|run| parts.push(run.shared..run.shared + run.bytes));
+                parts
+            }
+            _ => vec![whole],
+        }
+    }
+
+    /// Has it still to read or write shared memory of the block with this rank?
+    pub fn concerns(&self, rank: u32) -> bool {
+        let reads = self.reads().filter(|_| self.held.is_none());
+        [reads, self.writes()].into_iter().flatten().any(|(r, _)| r == rank)
+    }
+
     /// The shared memory that it reads: the block's rank and the addresses.
     fn reads(&self) -> Option<(u32, Range<u32>)> {
         match &self.work {
@@ -140,6 +174,11 @@ impl Transfers {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// One in flight that has still to read or write shared memory of the block with this rank.
+    pub fn concerning(&self, rank: u32) -> Option<&Transfer> {
+        self.pending.iter().find(|t| t.concerns(rank))
     }
 
     /// How many are in flight.
@@ -276,6 +315,7 @@ impl ClusterState {
                 }
             }
         }
+        self.mark_landed(&transfer);
         let Completion::Mbarrier(rank, address, bytes) = transfer.completion else { return Ok(()) };
         let outcome = match self.mbarriers[rank as usize].get_mut(address) {
             Some(barrier) => barrier.complete(bytes),

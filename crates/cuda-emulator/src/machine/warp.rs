@@ -19,6 +19,7 @@ use super::cpu::{self, Cpu, Flow, Wait};
 use super::grid::Launch;
 use super::ops::bulk::BulkGroups;
 use super::ops::wgmma;
+use super::order::Clock;
 use super::registers::Registers;
 use super::shared::Bytes;
 use super::stack::Stack;
@@ -50,6 +51,8 @@ pub struct Warp {
     pub stacks: Vec<Stack>,
     /// Each lane's copies on their way, once there was one.
     pub async_copies: Vec<AsyncCopies>,
+    /// What comes before what it does.
+    pub clock: Clock,
     fragments: Vec<Fragment>,
 }
 
@@ -121,7 +124,7 @@ pub enum Stop {
 
 impl Warp {
     /// A warp about to execute the kernel's first instruction.
-    pub fn new(kernel: &Kernel, index: u32, lanes: u32) -> Self {
+    pub fn new(kernel: &Kernel, index: u32, lanes: u32, clock: Clock) -> Self {
         let mut local = vec![Bytes::default(); if kernel.local_bytes > 0 { 32 } else { 0 }];
         local.iter_mut().for_each(|l| l.grow(kernel.local_bytes as usize));
         Self {
@@ -134,6 +137,7 @@ impl Warp {
             wgmma: wgmma::Pending::default(),
             stacks: Vec::new(),
             async_copies: Vec::new(),
+            clock,
             fragments: vec![Fragment {
                 pc: 0,
                 mask: lanes,
@@ -223,6 +227,10 @@ impl Warp {
             cpu.block.counters.instructions[inst.kind as usize] += 1;
             let flow = if guard == 0 {
                 Flow::Next
+            } else if inst.touches_wgmma
+                && let Err(flow) = cpu.touch_registers(inst)
+            {
+                flow
             } else {
                 // SAFETY: `exec` was chosen by `Op::best` for this CPU.
                 unsafe { (inst.exec)(&mut cpu, inst) }

@@ -10,7 +10,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
+mod removals;
 mod values;
+
+pub use removals::removals;
 
 use crate::ptx::ast::{Function, Instruction, Statement};
 use crate::ptx::{self, ParseError};
@@ -25,7 +28,7 @@ pub enum Change {
     Constant,
     /// A guard or a comparison: negated, or its edge moved.
     Predicate,
-    /// A barrier or fence: removed.
+    /// A barrier or fence (in [`removals`], anything that orders): removed.
     Barrier,
 }
 
@@ -74,6 +77,15 @@ impl fmt::Display for Mutant {
 /// # Errors
 /// What the parser says of the text.
 pub fn mutants(ptx: &str, of: impl Fn(&str) -> bool) -> Result<Vec<Mutant>, ParseError> {
+    walk(ptx, of, |walk, i, line| walk.changes(i, line))
+}
+
+/// What `each` lists, instruction by instruction.
+fn walk(
+    ptx: &str,
+    of: impl Fn(&str) -> bool,
+    each: for<'a> fn(&mut Walk<'a>, &'a Instruction, &Line<'a>),
+) -> Result<Vec<Mutant>, ParseError> {
     let module = ptx::parse(ptx)?;
     let lines: Vec<&str> = ptx.lines().collect();
     let files: HashMap<u32, &str> = module.files.iter().map(|(n, path)| (*n, path.as_str())).collect();
@@ -88,6 +100,7 @@ pub fn mutants(ptx: &str, of: impl Fn(&str) -> bool) -> Result<Vec<Mutant>, Pars
             inlined: HashMap::new(),
             values: Values::of(body),
             written: HashMap::new(),
+            each,
             all: &mut all,
         };
         walk.statements(body);
@@ -106,6 +119,8 @@ struct Walk<'a> {
     values: Values<'a>,
     /// The register written last, by the letters of its name.
     written: HashMap<&'a str, &'a str>,
+    /// What is done with an instruction that stands alone on its line.
+    each: fn(&mut Walk<'a>, &'a Instruction, &Line<'a>),
     all: &'a mut Vec<Mutant>,
 }
 
@@ -141,19 +156,23 @@ impl<'a> Walk<'a> {
         let Some(text) = self.lines.get(i.line as usize - 1).map(|t| t.trim()) else { return };
         // An instruction that shares its line with others is left alone.
         if let Some(line) = Line::of(text) {
-            self.barrier(i, text);
-            self.predicate(i, &line);
-            for (n, operand) in line.operands.iter().enumerate() {
-                self.constant(i, &line, n, operand);
-                if n > 0 || !writes_first(i) {
-                    self.operand(i, &line, n, operand);
-                }
-            }
+            (self.each)(self, i, &line);
         }
         self.values.instruction(i);
         if writes_first(i) {
             for name in i.operands.first().map(registers).unwrap_or_default() {
                 self.written.insert(letters(name), name);
+            }
+        }
+    }
+
+    fn changes(&mut self, i: &'a Instruction, line: &Line<'a>) {
+        self.barrier(i, line.text);
+        self.predicate(i, line);
+        for (n, operand) in line.operands.iter().enumerate() {
+            self.constant(i, line, n, operand);
+            if n > 0 || !writes_first(i) {
+                self.operand(i, line, n, operand);
             }
         }
     }

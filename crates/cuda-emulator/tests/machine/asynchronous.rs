@@ -322,13 +322,13 @@ fn bulk_copies_in_and_out() {
 }
 
 #[test]
-fn what_has_not_landed_is_undefined() {
+fn what_has_not_landed_may_not_be_read() {
     let body = COPY
         .replace("@!%q bra AGAIN;", "")
         .replace("mbarrier.try_wait.parity.shared::cta.b64 %q, [b], 0;", "");
     let mut device = Device::new(&module(COPY_SHARED, &body));
     let found = finding(&mut device, 1, 128, 0);
-    assert!(matches!(found.verdict, Verdict::Undefined { .. }), "{found}");
+    assert!(matches!(found.verdict, Verdict::Conflict { .. }), "{found}");
 }
 
 #[test]
@@ -373,7 +373,8 @@ fn copies_out_of_rule_are_found() {
         "cp.async.bulk.wait_group 0;",
         "cp.async.bulk.wait_group.read 0;\n\
          mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 512;\n\
-         cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile], [%in], 512, [b];",
+         cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile], [%in], 512, [b];\n\
+         SECOND: mbarrier.try_wait.parity.shared::cta.b64 %q, [b], 1;\n@!%q bra SECOND;",
     );
     let input = numbers(128);
     let expected: Vec<u32> = input.iter().map(|v| 2 * v).collect();

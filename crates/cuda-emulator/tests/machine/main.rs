@@ -4,6 +4,7 @@ mod asynchronous;
 mod device;
 mod matrices;
 mod programs;
+mod proxies;
 mod tensor_core;
 mod tensor_map;
 mod verdicts;

@@ -55,6 +55,7 @@ fn descriptor(start: u64, leading: u64, stride: u64, base: u64, mode: u64) -> u6
 }
 
 const MULTIPLY: &str = "
+    wgmma.fence.sync.aligned;
     wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%d0, %d1, %d2, %d3}, %a, %b, %start, 1, 1; // HERE
     wgmma.commit_group.sync.aligned;
     wgmma.wait_group.sync.aligned 0;";
@@ -350,9 +351,6 @@ fn loops_and_functions() {
             wgmma.commit_group.sync.aligned;
             wgmma.wait_group.sync.aligned 0;
             st.param.f32 [sum], %d0;
-            // Nobody waits for this one.
-            wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%d0, %d1, %d2, %d3}, %a, %b, 0, -1, 1;
-            wgmma.commit_group.sync.aligned;
             ret;
         }";
     let call = "

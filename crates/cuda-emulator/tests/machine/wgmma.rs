@@ -8,6 +8,8 @@ use cuda_emulator::numeric::tensor_core::{
     Accumulator, Arithmetic, Format, Operation, Unit, multiply_accumulate,
 };
 
+use cuda_emulator::verdict::Verdict;
+
 use crate::device::Device;
 
 /// Rows of A and D.
@@ -536,49 +538,89 @@ fn ones(setup: &Setup) -> Case {
     Case { a: one(M), b: one(setup.op.n), d: vec![vec![0; setup.op.n]; M] }
 }
 
-/// What is written to shared memory or to A's registers before the wait is what is multiplied.
+/// What is found when a chain of operations runs on ones.
+fn finding(setup: &Setup, chain: &str) -> Option<Verdict> {
+    let (mut device, arguments) = ones(setup).prepare(setup, chain);
+    device.launch("test", [1; 3], [THREADS as u32, 1, 1], &arguments, 0).err().map(|finding| finding.verdict)
+}
+
+/// Nobody writes A or B before the wait.
 #[test]
-fn operands_are_read_late() {
-    for a_in_registers in [false, true] {
-        let setup = Setup { a_in_registers, steps: 1, ..Setup::new(Format::Bf16, Accumulator::F32, 8, 128) };
-        let late = match a_in_registers {
-            // Two in place of one, in a quarter of each row.
-            true => "mov.b32 %a0, 0x40004000;\nmov.b32 %a1, 0x40004000;\n",
-            false => {
-                "bar.sync 0;\nmad.lo.u32 %to, %t, 128, %m;\nmov.b32 %v, 0x40004000;\nsetp.lt.u32 %p0, %t, 64;\n\
-                 @%p0 st.shared.v4.b32 [%to], {%v, %v, %v, %v};\nbar.sync 0;\n"
-            }
-        };
-        let commit = "wgmma.commit_group.sync.aligned;\n";
+fn operands_are_left_alone_until_the_wait() {
+    let commit = "wgmma.commit_group.sync.aligned;\n";
+    let setup = Setup { steps: 1, ..Setup::new(Format::Bf16, Accumulator::F32, 8, 128) };
+    let late = "mad.lo.u32 %to, %t, 128, %m;\nsetp.lt.u32 %p0, %t, 64;\n@%p0 st.shared.b32 [%to], %v;\n";
+    let chain = setup.one_group().replace(commit, &format!("{commit}{late}"));
+    assert!(matches!(finding(&setup, &chain), Some(Verdict::Conflict { .. })));
+    // After the wait a barrier is missing still: another warp may not have waited.
+    let after = setup.one_group() + late;
+    let found = finding(&setup, &after);
+    assert!(matches!(found, Some(Verdict::Conflict { .. } | Verdict::Proxy { .. })), "{found:?}");
+    assert_eq!(finding(&setup, &(setup.one_group() + "bar.sync 0;\n" + late)), None);
+
+    let setup = Setup { a_in_registers: true, ..setup };
+    for late in ["mov.b32 %a0, 0x40004000;\n", "mov.b32 %v, %a3;\n"] {
         let chain = setup.one_group().replace(commit, &format!("{commit}{late}"));
-        let got = ones(&setup).run(&setup, &chain, Arithmetic::Hardware);
-        // Half of 16 products are doubled: of row 0 those of pieces 0 of 2; of other rows what the swizzle puts there.
-        assert_eq!(f32::from_bits(got[0][0]), 24.0);
+        assert!(matches!(finding(&setup, &chain), Some(Verdict::Wgmma { other: Some(_), .. })), "{late}");
+        assert_eq!(finding(&setup, &(setup.one_group() + late)), None);
     }
 }
 
-/// Accumulators that are in flight are undefined, and so is what is stored of them.
+/// Nobody touches accumulators in flight.
 #[test]
-fn accumulators_are_undefined_until_the_wait() {
+fn accumulators_are_left_alone_until_the_wait() {
     let setup = Setup { steps: 2, ..Setup::new(Format::E4m3, Accumulator::F32, 8, 128) };
     let wait = "wgmma.wait_group.sync.aligned 0;\n";
     let group = |step: usize| {
         format!("wgmma.fence.sync.aligned;\n{}wgmma.commit_group.sync.aligned;\n", setup.instruction(step))
     };
     let both = group(0) + &group(1);
-    for (chain, defined) in [
+    for (chain, right) in [
         (both.clone(), false),
         (both.clone() + "wgmma.wait_group.sync.aligned 1;\n", false),
         (both.clone() + wait, true),
         (group(0) + wait, true),
         (group(0) + wait + &group(1), false),
+        // A write is as bad.
+        (both.clone() + "mov.b32 %d1, %v;\n" + wait, false),
+        (both.clone() + wait + "mov.b32 %d1, %v;\n", true),
         // What has not been committed is waited for by nobody.
-        (setup.instruction(0) + wait, false),
+        (both.replacen("wgmma.commit_group.sync.aligned;\n", "", 2) + wait, false),
     ] {
-        let (mut device, arguments) = ones(&setup).prepare(&setup, &chain);
-        device.launch("test", [1; 3], [THREADS as u32, 1, 1], &arguments, 0).expect("no finding");
-        let undefined = device.first_undefined(arguments[4], 4 * (THREADS * setup.registers()) as u64);
-        assert_eq!(undefined.is_none(), defined, "{chain}");
+        match finding(&setup, &chain) {
+            None => assert!(right, "{chain}"),
+            Some(Verdict::Wgmma { problem, .. }) => {
+                assert!(!right && problem.contains("accumulator"), "{problem}\n{chain}");
+            }
+            Some(other) => panic!("{other}\n{chain}"),
+        }
+    }
+}
+
+/// A fence between what others did with a register and the operations that use it.
+#[test]
+fn a_fence_before_operations() {
+    let setup =
+        Setup { steps: 2, a_in_registers: true, ..Setup::new(Format::E4m3, Accumulator::F32, 8, 128) };
+    let (fence, wait) = ("wgmma.fence.sync.aligned;\n", "wgmma.wait_group.sync.aligned 0;\n");
+    let group = |step: usize| format!("{}wgmma.commit_group.sync.aligned;\n", setup.instruction(step));
+    for (chain, right) in [
+        (group(0) + wait, false),
+        (fence.to_owned() + &group(0) + &group(1) + wait, true),
+        (fence.to_owned() + &group(0) + wait + &group(1) + wait, true),
+        (fence.to_owned() + &group(0) + wait + "mov.b32 %v, %d3;\n" + &group(1) + wait, false),
+        (fence.to_owned() + &group(0) + wait + "mov.b32 %v, %d3;\n" + fence + &group(1) + wait, true),
+        (fence.to_owned() + "mov.b32 %d0, 0;\n" + &group(0) + wait, false),
+        (fence.to_owned() + "mov.b32 %a2, 0;\n" + &group(0) + wait, false),
+        (fence.to_owned() + "mov.b32 %a7, 0;\n" + &group(0) + wait, true),
+    ] {
+        match finding(&setup, &chain) {
+            None => assert!(right, "{chain}"),
+            Some(Verdict::Wgmma { problem, .. }) => {
+                assert!(!right && problem.contains("wgmma.fence"), "{problem}\n{chain}");
+            }
+            Some(other) => panic!("{other}\n{chain}"),
+        }
     }
 }
 

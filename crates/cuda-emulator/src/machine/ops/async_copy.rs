@@ -8,6 +8,7 @@ use crate::machine::ops::address::emit_sum;
 use crate::machine::ops::memory::{check_hint, defined, read, write};
 use crate::machine::ops::moves::value_of;
 use crate::machine::registers::Raw;
+use crate::machine::watch::Touch;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
 use crate::verdict::{Access, Use, Verdict};
@@ -48,6 +49,8 @@ fn issue(cpu: &mut Cpu<'_>, lane: usize, to: u64, from: u64, size: u32, taken: u
         });
     }
     let target = cpu.span(Space::Shared, lane, to, size, Access::Write)?;
+    let at = (to - u64::from(SHARED_START)) as u32;
+    cpu.touch("a copy", cpu.block.rank, at..at + size, Touch::Copy)?;
     let (data, shadow) = take(cpu, lane, from, size, taken)?;
     cpu.block.counters.global_read_bytes += u64::from(taken);
     // Undefined until it has landed.
@@ -55,7 +58,7 @@ fn issue(cpu: &mut Cpu<'_>, lane: usize, to: u64, from: u64, size: u32, taken: u
     unsafe { put(target.shadow, [0; 2], size) };
     let copies = &mut cpu.warp.async_copies;
     copies.resize_with(32, Default::default);
-    copies[lane].issue(AsyncCopy { to: (to - u64::from(SHARED_START)) as u32, size, data, shadow });
+    copies[lane].issue(AsyncCopy { to: at, size, data, shadow });
     Ok(())
 }
 

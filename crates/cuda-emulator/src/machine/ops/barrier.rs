@@ -46,6 +46,7 @@ fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let flip = if i.aux & NEGATED != 0 { u32::MAX } else { 0 };
         holds = (cpu.warp.registers.pred(cpu.kernel, i.src[2]) ^ flip) & mask;
     }
+    cpu.warp.clock.release(&mut cpu.block.barriers[number as usize].gate.arriving);
     let by_warp = if mask == cpu.warp.live { 32 } else { mask.count_ones() };
     match cpu.block.arrive(number, count, mask.count_ones(), by_warp, holds.count_ones()) {
         Ok(_) if i.aux & ARRIVE != 0 => Flow::Next,
@@ -54,16 +55,17 @@ fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
 }
 
-/// The barrier has completed: the result of a reduction.
+/// The barrier has completed: what came before it has, and the result of a reduction is there.
 #[inline(always)]
 fn finish(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-    if !i.dst[0].is_some() {
-        return Flow::Next;
-    }
     let number = match uniform(cpu, i.src[0]) {
         Ok(number) => number.unwrap_or(0),
         Err(flow) => return flow,
     };
+    cpu.warp.clock.acquire(&cpu.block.barriers[number as usize].gate.passed);
+    if !i.dst[0].is_some() {
+        return Flow::Next;
+    }
     let (holds, threads) = cpu.block.barriers[number as usize].result;
     let mask = cpu.mask;
     if i.aux & POPC != 0 {
@@ -94,9 +96,23 @@ fn uniform(cpu: &mut Cpu<'_>, slot: Slot) -> Result<Option<u32>, Flow> {
     }
 }
 
-#[inline(always)]
-fn fence(_: &mut Cpu<'_>, _: &Inst) -> Flow {
+/// A fence between the generic and the async proxy, for shared memory.
+const PROXIES: u32 = 1;
+/// A fence between other proxies, or for other memory.
+const OTHER_PROXIES: u32 = 2;
+/// Initialised mbarriers become visible.
+const MBARRIERS: u32 = 3;
+
+#[inline(never)]
+fn fence(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    // A full fence of the host, which is at least what any of these ask.
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    match i.aux {
+        PROXIES => cpu.fence_proxies(),
+        MBARRIERS => cpu.fence_mbarriers(),
+        OTHER_PROXIES => {}
+        _ => cpu.synchronise(),
+    }
     Flow::Next
 }
 
@@ -104,9 +120,7 @@ fn fence(_: &mut Cpu<'_>, _: &Inst) -> Flow {
 pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match i.opcode.as_str() {
         "bar" | "barrier" => decode_barrier(d, i),
-        // A full fence of the host, which is at least what any of these ask.
         _ => {
-            // `mbarrier_init` and `proxy.async` order what the emulator does in order.
             let known = |w: &String| {
                 matches!(
                     w.as_str(),
@@ -134,7 +148,13 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             if !i.modifiers.iter().all(known) {
                 return Err(d.unknown(i));
             }
-            d.emit(both!(fence), Kind::Barrier, &[], &[]);
+            let says = |word: &str| i.modifiers.iter().any(|m| m == word);
+            d.emit(both!(fence), Kind::Barrier, &[], &[]).aux = match says("proxy") {
+                true if says("async::generic") || says("async") && !says("global") => PROXIES,
+                true => OTHER_PROXIES,
+                false if says("mbarrier_init") => MBARRIERS,
+                false => 0,
+            };
             Ok(())
         }
     }

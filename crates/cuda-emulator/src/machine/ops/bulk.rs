@@ -30,6 +30,11 @@ pub struct BulkGroups {
 }
 
 impl BulkGroups {
+    /// All copies that have not been waited for to their end.
+    pub fn copies(&self) -> impl Iterator<Item = u64> {
+        self.open.iter().chain(self.committed.iter().flatten()).copied()
+    }
+
     /// A copy that the next group will hold.
     pub fn push(&mut self, id: u64) {
         self.open.push(id);
@@ -149,7 +154,7 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
         cpu.block.counters.global_written_bytes += u64::from(len);
         let work = Work::Range { from: source, to, len };
         let transfer = Transfer::new(work, reduction, Completion::Group, origin);
-        let id = cpu.cluster.issue(transfer, cpu.launch)?;
+        let id = cpu.issue(transfer)?;
         cpu.warp.bulk_groups[lane].push(id);
         return Ok(());
     }
@@ -162,7 +167,7 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
         check_mbarrier(cpu, rank, barrier)?;
         let work = Work::Range { from: source, to: Memory::Shared(rank, address), len };
         let completion = Completion::Mbarrier(rank, barrier, len);
-        cpu.cluster.issue(Transfer::new(work, reduction, completion, origin), cpu.launch)?;
+        cpu.issue(Transfer::new(work, reduction, completion, origin))?;
     }
     Ok(())
 }
@@ -175,7 +180,14 @@ pub fn other_block(rank: u32, barrier: u32) -> String {
 /// A copy completes on an mbarrier that is there.
 pub fn check_mbarrier(cpu: &Cpu<'_>, rank: u32, address: u32) -> Result<(), Verdict> {
     match cpu.cluster.mbarriers[rank as usize].get(address) {
-        Some(_) => Ok(()),
+        Some(barrier) if barrier.is_visible => cpu.comes_behind_init((rank, address)),
+        Some(_) => {
+            let problem =
+                "a copy completes here, and no `fence.mbarrier_init` or `fence.proxy.async` has made its \
+                           initialisation visible to copies"
+                    .to_owned();
+            Err(Verdict::Mbarrier { address, problem })
+        }
         None => {
             let problem =
                 format!("a copy completes here, and block {rank} of the cluster has no mbarrier here");
@@ -220,10 +232,12 @@ fn wait_group(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         if i.aux & READ != 0 {
             for id in groups.committed.iter().take(ended).flatten() {
                 cpu.cluster.release(*id, cpu.launch);
+                cpu.cluster.end_reading(*id, |mark| cpu.warp.clock.mark(mark.pc));
             }
             continue;
         }
         for id in groups.committed.drain(..ended).flatten() {
+            cpu.cluster.end_reading(id, |mark| cpu.warp.clock.mark(mark.pc));
             if let Err(finding) = cpu.cluster.land(id, cpu.launch) {
                 cpu.fault = Some(finding);
                 return Flow::Fault;
@@ -324,6 +338,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let (to, from) = (address(d, to, to_space)?, address(d, from, from_space)?);
     let size = d.source(size, Type::U32)?;
     let list = mask.map(|mask| d.list(&[], &[mask]));
+    d.is_asynchronous = true;
     let inst = d.emit(both!(copy), Kind::Global, &[], &[to, from, size, barrier]);
     inst.aux = aux;
     if let Some(list) = list {

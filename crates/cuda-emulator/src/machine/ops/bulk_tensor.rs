@@ -93,7 +93,7 @@ fn issue(cpu: &mut Cpu<'_>, aux: u32, lane: usize, each: Each) -> Result<(), Ver
         };
         let work = Work::Tile(Box::new(tile), way, rank);
         let transfer = Transfer::new(work, reduction, Completion::Group, origin);
-        let id = cpu.cluster.issue(transfer, cpu.launch)?;
+        let id = cpu.issue(transfer)?;
         cpu.warp.bulk_groups[lane].push(id);
         return Ok(());
     }
@@ -107,7 +107,7 @@ fn issue(cpu: &mut Cpu<'_>, aux: u32, lane: usize, each: Each) -> Result<(), Ver
         check_mbarrier(cpu, rank, barrier)?;
         let work = Work::Tile(Box::new(tile.clone()), way, rank);
         let completion = Completion::Mbarrier(rank, barrier, bytes);
-        cpu.cluster.issue(Transfer::new(work, None, completion, origin), cpu.launch)?;
+        cpu.issue(Transfer::new(work, None, completion, origin))?;
     }
     Ok(())
 }
@@ -203,6 +203,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         d.reference(&Operand::Memory { base: base.clone(), offset: *offset }, Space::Generic)?;
     let map = emit_sum(d, base, offset);
     let list = d.list(&[], &list);
+    d.is_asynchronous |= aux & PREFETCH == 0;
     let inst = d.emit(both!(copy), Kind::Global, &[], &[shared, map, barrier]);
     inst.aux = aux | number << REDUCE;
     inst.list = list;

@@ -82,6 +82,7 @@ fn arrive(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let problem = "a thread arrives at the cluster's barrier twice without a wait between".to_owned();
         return cpu.fault(Verdict::Operand { problem }, 1 << lane);
     }
+    cpu.warp.clock.release(&mut cpu.cluster.barrier.gate.arriving);
     let phase = cpu.cluster.arrive(mask.count_ones());
     cpu.block.events += 1;
     for (lane, arrival) in cpu.warp.cluster_arrivals.iter_mut().enumerate() {
@@ -109,6 +110,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             }
         }
     }
+    cpu.warp.clock.acquire(&cpu.cluster.barrier.gate.passed);
     for (lane, arrival) in cpu.warp.cluster_arrivals.iter_mut().enumerate() {
         if mask >> lane & 1 == 1 {
             *arrival = None;

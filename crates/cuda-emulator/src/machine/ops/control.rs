@@ -18,10 +18,13 @@ fn bra(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
 
 #[inline(always)]
 fn exit(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
-    if cpu.mask == cpu.warp.live {
-        cpu.warp.wgmma.abandon(0, 0);
+    match cpu.end_threads() {
+        Ok(()) => Flow::Exit,
+        Err(verdict) => {
+            let mask = cpu.mask;
+            cpu.fault(verdict, mask)
+        }
     }
-    Flow::Exit
 }
 
 #[inline(always)]
@@ -125,8 +128,11 @@ fn enter(cpu: &mut Cpu<'_>, i: &Inst, index: usize, lanes: u32) -> Flow {
 /// `ret`: results go to the caller's variables; what was allocated is gone.
 #[inline(always)]
 fn ret(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
-    cpu.warp.wgmma.abandon(cpu.depth, cpu.warp.registers.frame_start());
     let (lanes, depth) = (cpu.mask, cpu.depth);
+    let ended = if depth == 0 { cpu.end_threads() } else { cpu.end_function() };
+    if let Err(verdict) = ended {
+        return cpu.fault(verdict, lanes);
+    }
     for (_, stack) in cpu.warp.stacks.iter_mut().enumerate().filter(|(l, _)| lanes >> l & 1 == 1) {
         stack.leave(depth);
     }

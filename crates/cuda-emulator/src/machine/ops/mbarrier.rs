@@ -48,8 +48,39 @@ impl Cpu<'_> {
                 Ok(place) => places[lane] = place,
                 Err(verdict) => return Err(self.fault(verdict, 1 << lane)),
             }
+            if let Err(verdict) =
+                self.reach(places[lane].0).and_then(|()| self.comes_behind_init(places[lane]))
+            {
+                return Err(self.fault(verdict, 1 << lane));
+            }
         }
         Ok(places)
+    }
+
+    /// Is the initialisation of an mbarrier ordered before this?
+    pub fn comes_behind_init(&self, (rank, address): (u32, u32)) -> Result<(), Verdict> {
+        let barrier = self.cluster.mbarriers[rank as usize].get(address);
+        match barrier.filter(|b| !self.warp.clock.order().has_seen(b.init)) {
+            None => Ok(()),
+            Some(barrier) => {
+                let line = self.place_of(barrier.init).ptx_line;
+                let problem = format!("no barrier orders its initialisation (PTX line {line}) before this");
+                Err(Verdict::Mbarrier { address, problem })
+            }
+        }
+    }
+
+    /// What the executing lanes did comes before the phase that they arrive in completes.
+    fn release_to(&mut self, places: &[(u32, u32); 32]) {
+        let mut last = None;
+        for lane in lanes_of(self.mask) {
+            let (rank, address) = places[lane];
+            if last.replace((rank, address)) != Some((rank, address))
+                && let Some(barrier) = self.cluster.mbarriers[rank as usize].get_mut(address)
+            {
+                self.warp.clock.release(&mut barrier.gate.arriving);
+            }
+        }
     }
 
     /// The same for operations that only the block's own mbarriers have.
@@ -103,7 +134,8 @@ fn init(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             None => Mbarrier::new(counts[lane]),
         };
         match barrier {
-            Ok(barrier) => {
+            Ok(mut barrier) => {
+                barrier.init = cpu.warp.clock.mark(cpu.pc);
                 table.insert(address, barrier);
                 cpu.cluster.shared[rank as usize].forget(address, SIZE);
             }
@@ -144,6 +176,7 @@ fn arrive(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
     let counts = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[1]);
     let bytes = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[2]);
+    cpu.release_to(&places);
     let mut tokens = [0u64; 32];
     for lane in lanes_of(cpu.mask) {
         let done = cpu.with_mbarrier(lane, places[lane], |barrier| {
@@ -180,6 +213,7 @@ fn transact(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         return flow;
     }
     let bytes = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[1]);
+    cpu.release_to(&places);
     for lane in lanes_of(cpu.mask) {
         let done = cpu.with_mbarrier(lane, places[lane], |barrier| match i.aux & EXPECT {
             0 => barrier.complete(bytes[lane]),
@@ -223,7 +257,12 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             return Flow::Fault;
         }
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok((passed(b, lane), b.phase()))) {
-            Ok((true, _)) => true,
+            Ok((true, _)) => {
+                if let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address) {
+                    cpu.warp.clock.acquire(&barrier.gate.passed);
+                }
+                true
+            }
             Ok((false, phase)) => {
                 waits = waits.or(Some(Wait::Mbarrier(address, phase, 0)));
                 false

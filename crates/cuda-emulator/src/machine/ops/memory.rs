@@ -287,6 +287,7 @@ fn each(mask: u32, mut f: impl FnMut(usize)) {
 fn load_acquire<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let flow = load::<WIDTH>(cpu, i);
     fence(Acquire);
+    cpu.synchronise();
     flow
 }
 
@@ -294,6 +295,7 @@ fn load_acquire<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 #[inline(always)]
 fn store_release<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     fence(Release);
+    cpu.synchronise();
     store::<WIDTH>(cpu, i)
 }
 

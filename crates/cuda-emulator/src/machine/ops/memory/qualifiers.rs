@@ -9,7 +9,7 @@ use crate::ptx::ast::{Instruction, Type};
 pub struct Qualifiers {
     /// The state space as it is written.
     pub space: Option<&'static str>,
-    /// `.acquire` or `.release`.
+    /// `.acquire` or `.release`; `.volatile`, which programs use in their place.
     pub orders: bool,
     /// Is there one more operand, a policy for the cache?
     pub hint: bool,
@@ -149,7 +149,7 @@ impl Qualifiers {
         };
         // Wider ones came with later GPUs; 128 bits are no element of a vector.
         let fits = u64::from(count) * ty.bytes() <= 16;
-        let orders = matches!(words.order, Some("acquire" | "release"));
+        let orders = matches!(words.order, Some("acquire" | "release" | "volatile"));
         let hint = words.hint.is_some();
         fits.then_some(Self { space: words.space, orders, hint, count, ty })
     }

@@ -9,12 +9,12 @@
 mod pending;
 mod shared;
 
-use pending::Multiply;
 pub use pending::Pending;
+use pending::{Misuse, Multiply};
 use shared::Part;
 
 use super::tensor::{self, COLUMNS, Undefined};
-use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
+use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot};
 use crate::machine::lanes::both;
 use crate::machine::matrix::descriptor::Major;
 use crate::machine::matrix::fragment::{DEPTH, ROWS};
@@ -62,11 +62,77 @@ fn prepare(cpu: &mut Cpu<'_>, i: &Inst) -> Result<Multiply, Flow> {
         _ => return Err(differs(cpu, "scale-d")),
     };
     let multiply = Multiply::new(cpu.pc, cpu.depth, a, b, accumulate);
+    check_registers(cpu, i)?;
+    let mark = cpu.warp.clock.issue(cpu.pc);
     if i.src[0].is_some() {
-        cpu.check_part(&part_of_a(cpu, i, &multiply))?;
+        let part = part_of_a(cpu, i, &multiply);
+        cpu.check_part(&part)?;
+        cpu.begin_part(&part, mark)?;
     }
-    cpu.check_part(&part_of_b(i, &multiply))?;
+    let part = part_of_b(i, &multiply);
+    cpu.check_part(&part)?;
+    cpu.begin_part(&part, mark)?;
     Ok(multiply)
+}
+
+/// A is in registers: those.
+fn registers_of_a<'a>(cpu: &Cpu<'a>, i: &Inst) -> &'a [Slot] {
+    if i.src[0].is_some() { &[] } else { &cpu.operands(i)[..A_REGISTERS] }
+}
+
+/// Was all that others did with the registers fenced, and is it over?
+fn check_registers(cpu: &mut Cpu<'_>, i: &Inst) -> Result<(), Flow> {
+    if !cpu.warp.wgmma.has_fenced() {
+        let problem = "no `wgmma.fence` comes before it".to_owned();
+        return Err(cpu.fault(Verdict::Wgmma { problem, other: None }, u32::MAX));
+    }
+    for (slots, as_d) in [(cpu.results(i), true), (registers_of_a(cpu, i), false)] {
+        for slot in slots.iter().filter(|slot| !slot.is_constant()) {
+            let row = cpu.warp.registers.row_of(*slot);
+            if let Some(misuse) = cpu.warp.wgmma.may_use(row, as_d) {
+                let which = if as_d { "an accumulator" } else { "a register of A" };
+                let problem = match misuse {
+                    Misuse::Unfenced(_) => {
+                        format!("{which} was touched by (2), and no `wgmma.fence` is between")
+                    }
+                    Misuse::Written(_) => {
+                        format!("{which} is an accumulator of (2), which has not been waited for")
+                    }
+                    Misuse::Read(_) => {
+                        format!("{which} is a part of A of (2), which has not been waited for")
+                    }
+                };
+                return Err(cpu.misused(problem, misuse));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Cpu<'_> {
+    /// An instruction of another family names registers that `wgmma` uses too: are they in use?
+    #[inline(never)]
+    pub fn touch_registers(&mut self, i: &Inst) -> Result<(), Flow> {
+        let named = i.dst.iter().chain(&i.src).chain(self.results(i)).chain(self.operands(i));
+        for slot in named.filter(|s| s.is_some() && !s.is_constant() && s.class() == Class::R32) {
+            let row = self.warp.registers.row_of(*slot);
+            if let Some(misuse) = self.warp.wgmma.touch(row, self.pc) {
+                let what =
+                    if matches!(misuse, Misuse::Read(_)) { "a register of A" } else { "an accumulator" };
+                return Err(
+                    self.misused(format!("touches {what} of (2), which has not been waited for"), misuse)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn misused(&mut self, problem: String, misuse: Misuse) -> Flow {
+        let (Misuse::Unfenced(pc) | Misuse::Written(pc) | Misuse::Read(pc)) = misuse;
+        let other = Some(Box::new(self.place(pc, u32::MAX)));
+        let mask = self.mask;
+        self.fault(Verdict::Wgmma { problem, other }, mask)
+    }
 }
 
 fn whole_warpgroup(cpu: &mut Cpu<'_>) -> Result<(), Flow> {
@@ -110,9 +176,12 @@ fn part_of_b(i: &Inst, multiply: &Multiply) -> Part {
 
 /// The accumulators are undefined from now on.
 fn hold(cpu: &mut Cpu<'_>, i: &Inst) {
+    for slot in registers_of_a(cpu, i).iter().filter(|slot| !slot.is_constant()) {
+        cpu.warp.wgmma.read(cpu.warp.registers.row_of(*slot), cpu.pc);
+    }
     for slot in cpu.results(i) {
         let registers = &mut cpu.warp.registers;
-        cpu.warp.wgmma.hold(registers.row_of(*slot), || {
+        cpu.warp.wgmma.hold(registers.row_of(*slot), cpu.pc, || {
             let before = tensor::undefined_halves(registers, *slot);
             registers.set_undefined(*slot, u32::MAX, u32::MAX);
             before
@@ -131,6 +200,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         // Its registers are those of the function that issued it.
         cpu.warp.registers.select_frame(multiply.depth);
         land(cpu, &multiply);
+        cpu.warp.clock.land();
         cpu.warp.registers.select_frame(depth);
     }
     Flow::Next
@@ -149,10 +219,14 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
         let part = part_of_a(cpu, i, multiply);
         cpu.read_part(&part, &mut a, |row| undefined.rows |= 1 << row);
     } else {
+        for slot in registers_of_a(cpu, i).iter().filter(|slot| !slot.is_constant()) {
+            cpu.warp.wgmma.end_read(cpu.warp.registers.row_of(*slot));
+        }
         tensor::read_a(cpu, &cpu.operands(i)[..A_REGISTERS], DEPTH, &mut a, &mut undefined);
     }
     let b = &mut b[..op.n * DEPTH];
-    cpu.read_part(&part_of_b(i, multiply), b, |column| undefined.column(column));
+    let part = part_of_b(i, multiply);
+    cpu.read_part(&part, b, |column| undefined.column(column));
     let mut d = [0; ROWS * COLUMNS];
     let d = &mut d[..ROWS * op.n];
     if multiply.accumulate {
@@ -180,11 +254,14 @@ fn commit(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
     Flow::Next
 }
 
-/// Orders registers and operations; here they are in the program's order anyway.
+/// Orders registers and operations; here they are in the program's order anyway, so it is only counted.
 #[inline(always)]
 fn fence(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
     match cpu.whole_warp() {
-        Ok(()) => Flow::Next,
+        Ok(()) => {
+            cpu.warp.wgmma.fence();
+            Flow::Next
+        }
         Err(flow) => flow,
     }
 }
@@ -272,6 +349,7 @@ fn decode_multiply(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -
     inst.aux |= if transposed_a { TRANSPOSED_A } else { 0 };
     inst.aux |= if transposed_b { TRANSPOSED_B } else { 0 };
     d.uses_late(&operands);
+    d.is_asynchronous = true;
     Ok(())
 }
 

@@ -28,12 +28,32 @@ impl Multiply {
     }
 }
 
-/// A register that operations in flight will write. Until the last of them has
-/// landed it is undefined; what it would be without them is kept here.
+/// A register that operations use, or may. While some will write it, it is undefined until the
+/// last of them has landed; what it would be without them is kept here.
 #[derive(Debug, Clone, Copy, Default)]
 struct Held {
+    /// Operations in flight that write it.
     operations: u32,
+    /// Operations in flight that read it, as a part of A.
+    readers: u32,
+    /// The instruction of the last operation that uses it.
+    user: u32,
     undefined: Halves,
+    /// Fences, one more, when another instruction touched it last; 0 for never.
+    touched: u32,
+    /// That instruction.
+    toucher: u32,
+}
+
+/// What is wrong with a use of a register, and the other instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misuse {
+    /// An operation in flight will write it.
+    Written(u32),
+    /// An operation in flight reads it.
+    Read(u32),
+    /// It was touched since the last fence.
+    Unfenced(u32),
 }
 
 /// What is in flight, in the order of issue.
@@ -41,6 +61,8 @@ struct Held {
 pub struct Pending {
     operations: VecDeque<Multiply>,
     committed: u64,
+    /// Fences so far.
+    fences: u32,
     /// By row.
     held: Vec<Held>,
 }
@@ -53,15 +75,74 @@ impl Pending {
 
     /// An operation that is being issued will write a row. If it is the first one in
     /// flight that does, `undefined` says how undefined the row is.
-    pub fn hold(&mut self, row: usize, undefined: impl FnOnce() -> Halves) {
-        if self.held.len() <= row {
-            self.held.resize(row + 1, Held::default());
-        }
-        let held = &mut self.held[row];
+    pub fn hold(&mut self, row: usize, pc: u32, undefined: impl FnOnce() -> Halves) {
+        let held = self.row(row);
+        held.user = pc;
         if held.operations == 0 {
             held.undefined = undefined();
         }
         held.operations += 1;
+    }
+
+    /// An operation that is being issued reads a row.
+    pub fn read(&mut self, row: usize, pc: u32) {
+        let held = self.row(row);
+        held.readers += 1;
+        held.user = pc;
+    }
+
+    /// An operation that read a row has landed.
+    pub fn end_read(&mut self, row: usize) {
+        let held = self.row(row);
+        held.readers = held.readers.saturating_sub(1);
+    }
+
+    /// `wgmma.fence`.
+    pub fn fence(&mut self) {
+        self.fences += 1;
+    }
+
+    /// Was there a fence?
+    pub fn has_fenced(&self) -> bool {
+        self.fences > 0
+    }
+
+    /// An instruction of no operation touches a row.
+    pub fn touch(&mut self, row: usize, pc: u32) -> Option<Misuse> {
+        let now = self.fences + 1;
+        let held = self.row(row);
+        (held.touched, held.toucher) = (now, pc);
+        match (held.operations, held.readers) {
+            (0, 0) => None,
+            (0, _) => Some(Misuse::Read(held.user)),
+            _ => Some(Misuse::Written(held.user)),
+        }
+    }
+
+    /// May an operation use a row: as D, or as a part of A?
+    pub fn may_use(&mut self, row: usize, as_d: bool) -> Option<Misuse> {
+        let now = self.fences + 1;
+        let held = self.row(row);
+        if held.touched == now {
+            return Some(Misuse::Unfenced(held.toucher));
+        }
+        match (held.operations, held.readers) {
+            (1.., _) if !as_d => Some(Misuse::Written(held.user)),
+            (_, 1..) if as_d => Some(Misuse::Read(held.user)),
+            _ => None,
+        }
+    }
+
+    fn row(&mut self, row: usize) -> &mut Held {
+        if self.held.len() <= row {
+            self.held.resize(row + 1, Held::default());
+        }
+        &mut self.held[row]
+    }
+
+    /// An operation in flight that was issued at this depth of calls or deeper.
+    pub fn first(&self, depth: u32) -> Option<&Multiply> {
+        self.operations.iter().find(|multiply| multiply.depth >= depth)
     }
 
     /// How undefined a row is, operations that have not landed left aside.
@@ -88,13 +169,8 @@ impl Pending {
         if is_due { self.operations.pop_front() } else { None }
     }
 
-    /// The function at this depth, whose registers begin with a row, returns or
-    /// ends. What it has not waited for is lost without a word: nobody can read the
-    /// accumulators any more. (A finding about that belongs here.)
-    pub fn abandon(&mut self, depth: u32, first_row: usize) {
-        if !self.operations.is_empty() {
-            self.operations.retain(|multiply| multiply.depth < depth);
-            self.held.truncate(first_row);
-        }
+    /// The function whose registers begin with a row returns: they are others from now on.
+    pub fn forget(&mut self, first_row: usize) {
+        self.held.truncate(first_row);
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::code::SHARED_START;
 use crate::machine::matrix::descriptor::{Descriptor, Major};
 use crate::machine::matrix::fragment::DEPTH;
+use crate::machine::order::Mark;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::Space;
 use crate::verdict::{Access, Verdict};
@@ -70,6 +71,20 @@ impl Cpu<'_> {
             Ok(_) => Ok(()),
             Err(verdict) => Err(self.fault(verdict, u32::MAX)),
         }
+    }
+
+    /// An operation is issued that will read a part.
+    pub fn begin_part(&mut self, part: &Part, mark: Mark) -> Result<(), Flow> {
+        let rank = self.block.rank;
+        let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
+        let read = watch.read_matrix(mark, self.warp.clock.order(), |touch| {
+            part.for_each_piece(|_, _, address| touch(address - SHARED_START));
+        });
+        read.map_err(|(offset, clash)| {
+            let what = format!("the matrix {} of a wgmma", part.name);
+            let verdict = self.clash(&what, rank, offset..offset + PIECE, clash);
+            self.fault(verdict, u32::MAX)
+        })
     }
 
     /// The codes of a part that was found to be in shared memory, `DEPTH` bytes a

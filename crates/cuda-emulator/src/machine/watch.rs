@@ -1,0 +1,238 @@
+//! Shared memory under watch: who touched each part of it last, where the async
+//! proxy is in play.
+//!
+//! Of every two accesses to the same bytes one of which is asynchronous, the later
+//! must come behind the earlier one's end, and where an asynchronous one meets what
+//! ordinary stores wrote, a `fence.proxy.async` must be between. Ordinary accesses
+//! are not held against each other.
+//!
+//! Asynchronous accesses come in grains of sixteen bytes. Of each grain the last
+//! access of every kind is kept: those before came before it, or were found.
+
+use super::order::{Clock, Mark, Order};
+
+/// Bytes of a grain.
+const GRAIN: u32 = 16;
+
+/// How memory is touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// By an ordinary load.
+    Load,
+    /// By an ordinary store or an atomic.
+    Store,
+    /// By `cp.async`, of which no fence between proxies is asked.
+    Copy,
+    /// By a copy that reads, until `end_read`.
+    AsyncRead,
+    /// By a copy, until `land`.
+    AsyncWrite,
+    /// By a reduction, until `land`.
+    AsyncReduce,
+}
+
+/// What a touch meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clash {
+    /// An access that may not be over.
+    Unordered(Mark),
+    /// A store of the other proxy, with no fence between; is it ordered otherwise?
+    Unfenced(Mark, bool),
+}
+
+/// The last accesses to sixteen bytes, all zeros for none: memory is full of them, and mostly they stay so.
+type Grain = [u32; 10];
+
+/// Words of a grain: a store, or an asynchronous write;
+const WRITTEN: usize = 0;
+/// an ordinary load;
+const LOADED: usize = 3;
+/// an asynchronous read;
+const READ: usize = 6;
+/// copies that are reading, and whether it was `cp.async` that wrote.
+const STATE: usize = 9;
+const COPIED: u32 = 1 << 31;
+
+/// A block's shared memory under watch.
+pub struct Watch {
+    grains: Vec<Grain>,
+    /// By warp of the cluster: its last access from another block.
+    pub remote: Vec<Mark>,
+    /// All threads of the block have ended.
+    pub ended: bool,
+}
+
+impl Watch {
+    /// So many bytes that nobody has touched, in a cluster of so many warps.
+    pub fn new(bytes: u32, warps: usize) -> Self {
+        let grains = vec![[0; 10]; bytes.div_ceil(GRAIN) as usize];
+        Self { grains, remote: vec![Mark::default(); warps], ended: false }
+    }
+
+    fn range(&mut self, offset: u32, len: u32) -> &mut [Grain] {
+        let end = ((offset + len).div_ceil(GRAIN) as usize).min(self.grains.len());
+        let start = ((offset / GRAIN) as usize).min(end);
+        &mut self.grains[start..end]
+    }
+
+    /// A warp touches `len` bytes from an offset on. If that meets something, gives the offset.
+    pub fn touch(
+        &mut self,
+        (offset, len): (u32, u32),
+        touch: Touch,
+        clock: &Clock,
+        pc: u32,
+    ) -> Result<(), (u32, Clash)> {
+        let (order, mark) = (clock.order(), clock.mark(pc));
+        for (n, grain) in self.range(offset, len).iter_mut().enumerate() {
+            let at = |clash| (offset.max((offset / GRAIN + n as u32) * GRAIN), clash);
+            touch_grain(grain, touch, order, mark).map_err(at)?;
+        }
+        Ok(())
+    }
+
+    /// The lanes of `mask` touch `len` bytes each, where `offsets` says. Does any meet something?
+    pub fn touch_lanes(
+        &mut self,
+        offsets: &[u32; 32],
+        len: u32,
+        mask: u32,
+        touch: Touch,
+        clock: &Clock,
+        pc: u32,
+    ) -> bool {
+        let (order, mark) = (clock.order(), clock.mark(pc));
+        // Neighbours mostly share a grain.
+        let mut last = None;
+        for offset in (0..32).filter(|l| mask >> l & 1 == 1).map(|l: usize| offsets[l]) {
+            let grains = (offset / GRAIN, (offset + len - 1) / GRAIN);
+            if last.replace(grains) != Some(grains) {
+                let fine = |grain: &mut Grain| touch_grain(grain, touch, order, mark).is_ok();
+                if !self.range(offset, len).iter_mut().all(fine) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// A `wgmma` reads the grains of a matrix that `each` calls out by their offsets. If that meets something, gives
+    /// the offset.
+    #[inline(always)]
+    pub fn read_matrix(
+        &mut self,
+        mark: Mark,
+        order: &Order,
+        each: impl FnOnce(&mut dyn FnMut(u32)),
+    ) -> Result<(), (u32, Clash)> {
+        let (mark, mut found) = (mark.pack(), Ok(()));
+        // Most of it was written by one copy.
+        let mut fine = None;
+        each(&mut |offset| {
+            let Some(grain) = self.grains.get_mut((offset / GRAIN) as usize) else { return };
+            let written = (mark_at(grain, WRITTEN), grain[STATE] & COPIED);
+            if fine != Some(written) {
+                match may_read(grain, order) {
+                    Ok(()) => fine = Some(written),
+                    Err(clash) if found.is_ok() => found = Err((offset, clash)),
+                    Err(_) => {}
+                }
+            }
+            grain[READ..READ + 3].copy_from_slice(&mark);
+        });
+        found
+    }
+
+    /// A copy has read what it reads.
+    pub fn end_read(&mut self, (offset, len): (u32, u32), mark: Mark) {
+        for grain in self.range(offset, len) {
+            grain[STATE] -= u32::from(grain[STATE] & !COPIED > 0);
+            set(grain, READ, mark);
+        }
+    }
+
+    /// An asynchronous write is over: the engine's `count`th.
+    pub fn land(&mut self, (offset, len): (u32, u32), order: &Order, count: u32) {
+        for grain in self.range(offset, len) {
+            set(grain, WRITTEN, mark_at(grain, WRITTEN).landed(order, count));
+        }
+    }
+}
+
+#[inline(always)]
+fn mark_at(grain: &Grain, word: usize) -> Mark {
+    Mark::unpack([grain[word], grain[word + 1], grain[word + 2]])
+}
+
+#[inline(always)]
+fn set(grain: &mut Grain, word: usize, mark: Mark) {
+    grain[word..word + 3].copy_from_slice(&mark.pack());
+}
+
+fn behind(order: &Order, other: Mark) -> Result<(), Clash> {
+    if order.has_seen(other) { Ok(()) } else { Err(Clash::Unordered(other)) }
+}
+
+fn is_asynchronous(order: &Order, written: Mark) -> bool {
+    written.is_pending() || order.is_engines(written)
+}
+
+/// May something asynchronous read a grain?
+fn may_read(grain: &Grain, order: &Order) -> Result<(), Clash> {
+    let written = mark_at(grain, WRITTEN);
+    if is_asynchronous(order, written) || grain[STATE] & COPIED != 0 {
+        behind(order, written)
+    } else if order.has_fenced(written) {
+        Ok(())
+    } else {
+        Err(Clash::Unfenced(written, order.has_seen(written)))
+    }
+}
+
+/// Are all asynchronous reads of a grain over?
+fn behind_reads(grain: &Grain, order: &Order) -> Result<(), Clash> {
+    match grain[STATE] & !COPIED {
+        0 => behind(order, mark_at(grain, READ)),
+        _ => Err(Clash::Unordered(mark_at(grain, READ))),
+    }
+}
+
+#[inline(always)]
+fn touch_grain(grain: &mut Grain, touch: Touch, order: &Order, mark: Mark) -> Result<(), Clash> {
+    let written = mark_at(grain, WRITTEN);
+    let asynchronous = is_asynchronous(order, written);
+    match touch {
+        Touch::Load => {
+            if asynchronous {
+                behind(order, written)?;
+            }
+            set(grain, LOADED, mark);
+        }
+        Touch::Store | Touch::Copy => {
+            if asynchronous {
+                behind(order, written)?;
+            }
+            behind_reads(grain, order)?;
+            set(grain, WRITTEN, mark);
+            grain[STATE] = grain[STATE] & !COPIED | if touch == Touch::Copy { COPIED } else { 0 };
+        }
+        Touch::AsyncRead => {
+            may_read(grain, order)?;
+            grain[STATE] += 1;
+            set(grain, READ, mark.pending());
+        }
+        Touch::AsyncWrite | Touch::AsyncReduce => {
+            match touch {
+                // Reductions may meet each other.
+                Touch::AsyncReduce if asynchronous => {}
+                Touch::AsyncReduce => may_read(grain, order)?,
+                _ => behind(order, written)?,
+            }
+            behind(order, mark_at(grain, LOADED))?;
+            behind_reads(grain, order)?;
+            set(grain, WRITTEN, mark.pending());
+            grain[STATE] &= !COPIED;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Asynchronous accesses to shared memory against all others: for each bug a program
+//! that is caught, at the line marked `// HERE`, and its correct twins.
+
+use cuda_emulator::verdict::{Finding, Verdict};
+
+use crate::device::Device;
+
+const SHARED: &str = ".shared .align 16 .b8 tile[1024];\n.shared .align 8 .b64 b;\n.shared .align 8 .b64 c;";
+
+/// A kernel `k(out, in)`; `%t` is the thread, `%at` the address of its word of `tile`, `%first` and `%last` say
+/// whether it is thread 0 or of the second warp.
+fn module(body: &str) -> String {
+    format!(
+        ".version 8.7\n.target sm_90a\n.address_size 64\n{SHARED}\n\
+         .visible .entry k(.param .u64 p_out, .param .u64 p_in)\n{{\n\
+         .reg .pred %first, %last, %p;\n.reg .b32 %t, %at, %r<16>;\n.reg .b64 %out, %in, %l<8>;\n\
+         ld.param.u64 %out, [p_out];\nld.param.u64 %in, [p_in];\nmov.u32 %t, %tid.x;\n\
+         mov.u32 %at, tile;\nmad.lo.u32 %at, %t, 4, %at;\n\
+         setp.eq.u32 %first, %t, 0;\nsetp.ge.u32 %last, %t, 32;\n\
+         {body}\nret;\n}}\n"
+    )
+}
+
+/// Under several seeds, with 64 threads a block.
+fn runs(body: &str, cluster: u32) -> Vec<Result<(), Box<Finding>>> {
+    let run = |seed| {
+        let mut device = Device::new(&module(body));
+        device.cluster = [cluster, 1, 1];
+        let (out, input) = (device.alloc(4096), device.put(&[7u32; 1024]));
+        device.launch("k", [cluster, 1, 1], [64, 1, 1], &[out, input], seed).map(drop)
+    };
+    (0..8).map(run).collect()
+}
+
+#[track_caller]
+fn passes(body: &str) {
+    passes_in(body, 1);
+}
+
+#[track_caller]
+fn passes_in(body: &str, cluster: u32) {
+    for (seed, result) in runs(body, cluster).into_iter().enumerate() {
+        result.unwrap_or_else(|finding| panic!("seed {seed}: {finding}"));
+    }
+}
+
+/// Caught under every seed.
+#[track_caller]
+fn caught(kind: &str, body: &str) {
+    caught_in(kind, body, 1);
+}
+
+#[track_caller]
+fn caught_in(kind: &str, body: &str, cluster: u32) {
+    for result in runs(body, cluster) {
+        let finding = result.expect_err("the bug was not found");
+        assert_eq!(finding.verdict.kind(), kind, "{finding}");
+        assert!(finding.place.ptx.contains("// HERE"), "{finding}");
+    }
+}
+
+const FENCE: &str = "fence.proxy.async.shared::cta;\n";
+const BARRIER: &str = "bar.sync 0;\n";
+const STORE: &str = "st.shared.u32 [%at], %t;\n";
+const OUT: &str = "@%first cp.async.bulk.global.shared::cta.bulk_group [%out], [tile], 256; // HERE\n";
+const COMMIT: &str = "@%first cp.async.bulk.commit_group;\n";
+const READ: &str = "@%first cp.async.bulk.wait_group.read 0;\n";
+
+/// mbarriers b (one arrival) and c (64), ready for use.
+const BARRIERS: &str = "
+    @%first mbarrier.init.shared::cta.b64 [b], 1;
+    @%first mbarrier.init.shared::cta.b64 [c], 64;
+    @%first fence.mbarrier_init.release.cluster;
+    bar.sync 0;
+";
+/// Thread 0 fills the tile.
+const IN: &str = "
+    @%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 256;
+    @%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile], [%in], 256, [b]; // HERE
+";
+
+/// All wait for a phase of an mbarrier.
+fn wait(barrier: &str, parity: u32) -> String {
+    format!(
+        "WAIT_{barrier}{parity}: mbarrier.try_wait.parity.shared::cta.b64 %p, [{barrier}], {parity};\n\
+         @!%p bra WAIT_{barrier}{parity};\n"
+    )
+}
+
+// ---- Stores, and a copy that reads them ------------------------------------------------------
+
+#[test]
+fn a_fence_between_the_proxies() {
+    let end = format!("{OUT}{COMMIT}{READ}");
+    // Each writer, then a barrier; or a barrier, then the thread that issues; or all, twice.
+    passes(&format!("{STORE}{FENCE}{BARRIER}{end}"));
+    passes(&format!("{STORE}{BARRIER}@%first {FENCE}{end}"));
+    passes(&format!("{STORE}fence.proxy.async;\n{BARRIER}{FENCE}{end}"));
+    // A third thread, of another warp.
+    passes(&format!("{STORE}{BARRIER}@%last {FENCE}{BARRIER}{end}"));
+    for wrong in [
+        format!("{STORE}{BARRIER}{end}"),
+        format!("{FENCE}{STORE}{BARRIER}{end}"),
+        format!("{STORE}{FENCE}{STORE}{BARRIER}{end}"),
+        // Of one warp only; without a barrier before or behind.
+        format!("{STORE}@%first {FENCE}{BARRIER}{end}"),
+        format!("{STORE}fence.proxy.async.global;\n{BARRIER}{end}"),
+        format!("{STORE}fence.acq_rel.cta;\n{BARRIER}{end}"),
+    ] {
+        caught("proxy", &wrong);
+    }
+}
+
+#[test]
+fn a_barrier_beside_the_fence() {
+    // Thread 0 comes last, and still nothing says so.
+    let late = "@%last bra STORES;\nmov.u32 %r0, 0;\nLOOP: add.u32 %r0, %r0, 1;\nsetp.lt.u32 %p, %r0, 9000;\n\
+                @%p bra LOOP;\nSTORES:\n";
+    let found = runs(&format!("{late}{STORE}{FENCE}{OUT}{COMMIT}{READ}"), 1);
+    assert!(found.iter().any(|result| {
+        let verdict = result.as_ref().map_err(|finding| &finding.verdict);
+        matches!(verdict, Err(Verdict::Proxy { ordered: false, .. } | Verdict::Conflict { .. }))
+    }));
+    // An mbarrier orders as well.
+    let arrive = "mbarrier.arrive.shared::cta.b64 _, [c];\n";
+    let end = format!("{OUT}{COMMIT}{READ}");
+    passes(&format!("{BARRIERS}{STORE}{FENCE}{arrive}{}{end}", wait("c", 0)));
+    caught("proxy", &format!("{BARRIERS}{STORE}{arrive}{}{end}", wait("c", 0)));
+    // And so does what programs make of atomics.
+    let flag = "atom.shared.add.u32 %r1, [tile+512], 1;\n\
+                AGAIN: atom.shared.or.b32 %r1, [tile+512], 0;\nsetp.lt.u32 %p, %r1, 64;\n@%p bra AGAIN;\n";
+    passes(&format!("@%first st.shared.u32 [tile+512], 0;\n{BARRIER}{STORE}{FENCE}{flag}{end}"));
+}
+
+#[test]
+fn reductions_read_too() {
+    let reduce =
+        "@%first cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32 [%in], [tile], 256; // HERE\n";
+    passes(&format!("{STORE}{FENCE}{BARRIER}{reduce}{COMMIT}{READ}"));
+    caught("proxy", &format!("{STORE}{BARRIER}{reduce}{COMMIT}{READ}"));
+}
+
+// ---- A copy that reads, and stores -----------------------------------------------------------
+
+#[test]
+fn the_source_of_a_copy_is_left_alone() {
+    let out = OUT.replace(" // HERE", "");
+    let begin = format!("{STORE}{FENCE}{BARRIER}{out}{COMMIT}");
+    let again = "st.shared.u32 [%at], 5; // HERE\n";
+    passes(&format!("{begin}{READ}{BARRIER}{again}"));
+    passes(&format!("{begin}@%first cp.async.bulk.wait_group 0;\n{BARRIER}{again}"));
+    // Beside it.
+    passes(&format!("{begin}st.shared.u32 [%at+256], 5;\n{READ}"));
+    // Loads may come at any time.
+    passes(&format!("{begin}ld.shared.u32 %r0, [%at];\n{READ}"));
+    // Not waited for; no barrier behind the wait, for the others; waited for to another group.
+    caught("conflict", &format!("{begin}{BARRIER}{again}{READ}"));
+    caught("conflict", &format!("{begin}{READ}@%last {again}"));
+    let other = "@%first cp.async.bulk.wait_group.read 1;\n";
+    caught("conflict", &format!("{begin}{other}{BARRIER}{again}{READ}"));
+    caught("conflict", &format!("{begin}{BARRIER}atom.shared.add.u32 %r0, [%at], 5; // HERE\n{READ}"));
+}
+
+// ---- A copy that writes, and others ----------------------------------------------------------
+
+#[test]
+fn the_destination_of_a_copy_is_left_alone() {
+    let fill = IN.replace(" // HERE", "");
+    let load = "ld.shared.u32 %r0, [%at]; // HERE\n";
+    let again = "st.shared.u32 [%at], 5; // HERE\n";
+    passes(&format!("{BARRIERS}{fill}{}{load}", wait("b", 0)));
+    passes(&format!("{BARRIERS}{fill}{}{again}", wait("b", 0)));
+    // One waits, the others for it.
+    let one = format!("@!%first bra READY;\n{}READY:\n{BARRIER}", wait("b", 0));
+    passes(&format!("{BARRIERS}{fill}{one}{load}"));
+    for touch in [load, again] {
+        caught("conflict", &format!("{BARRIERS}{fill}{touch}{}", wait("b", 0)));
+        let one = format!("@!%first bra READY;\n{}READY:\n", wait("b", 0));
+        caught("conflict", &format!("{BARRIERS}{fill}{one}@%last {touch}"));
+    }
+    // The other way round: it comes before the others have loaded.
+    let arrive = "mbarrier.arrive.shared::cta.b64 _, [c];\n";
+    let twice = |between: &str| {
+        format!("{BARRIERS}{fill}{}ld.shared.u32 %r0, [%at];\n{between}{IN}{}", wait("b", 0), wait("b", 1))
+    };
+    passes(&twice(BARRIER));
+    passes(&twice(&format!("{arrive}{}", wait("c", 0))));
+    for result in runs(&twice(""), 1) {
+        let finding = result.expect_err("the bug was not found");
+        assert_eq!(finding.verdict.kind(), "conflict", "{finding}");
+    }
+}
+
+// ---- mbarriers -------------------------------------------------------------------------------
+
+#[test]
+fn mbarriers_are_initialised_before() {
+    let fenced = "fence.mbarrier_init.release.cluster;";
+    let all = format!("{BARRIERS}{IN}{}", wait("b", 0));
+    passes(&all);
+    passes(&all.replace(fenced, "fence.proxy.async;"));
+    caught("mbarrier", &all.replace(&format!("@%first {fenced}"), ""));
+    // Without a barrier behind it.
+    let arrive = "mbarrier.arrive.shared::cta.b64 _, [c]; // HERE\n";
+    passes(&format!("{all}{arrive}"));
+    let wrong = format!(
+        "{}{arrive}{BARRIER}{}{}",
+        BARRIERS.replace("bar.sync 0;", ""),
+        IN.replace(" // HERE", ""),
+        wait("b", 0)
+    );
+    caught("mbarrier", &wrong);
+}
+
+// ---- Ends ------------------------------------------------------------------------------------
+
+#[test]
+fn nothing_is_left_behind() {
+    let out = OUT.replace(" // HERE", "");
+    let end = "ret; // HERE\n";
+    let begin = format!("{STORE}{FENCE}{BARRIER}{out}");
+    passes(&format!("{begin}{COMMIT}{READ}{end}"));
+    passes(&format!("{begin}{COMMIT}@%first cp.async.bulk.wait_group 0;\n{end}"));
+    caught("in-flight", &format!("{begin}{COMMIT}{end}"));
+    // A group that was not waited for, and a copy that is in none.
+    caught("in-flight", &format!("{begin}{READ}{end}"));
+    caught("in-flight", &format!("{begin}{COMMIT}{out}{READ}{end}"));
+    // Copies to a block that is gone.
+    let fill = IN.replace(" // HERE", "");
+    passes(&format!("{BARRIERS}{fill}{}{end}", wait("b", 0)));
+    let found = runs(&format!("{BARRIERS}{fill}{end}"), 1);
+    assert!(found.iter().any(|result| result.as_ref().is_err_and(|f| f.verdict.kind() == "in-flight")));
+}
+
+#[test]
+fn blocks_of_a_cluster_start_and_end_together() {
+    let together = "barrier.cluster.arrive;\nbarrier.cluster.wait;\n";
+    let reach = "
+        mov.u32 %r0, %cluster_ctarank;
+        xor.b32 %r0, %r0, 1;
+        mapa.shared::cluster.u32 %r1, %at, %r0;
+        st.shared::cluster.u32 [%r1], %t; // HERE\n";
+    // A copy, so that there are clocks.
+    let copy =
+        format!("{BARRIERS}{}{}", IN.replace("[tile]", "[tile+512]").replace(" // HERE", ""), wait("b", 0));
+    passes_in(&format!("{copy}{together}{reach}{together}"), 2);
+    caught_in("remote", &format!("{copy}{reach}{together}"), 2);
+    let end = "ret; // HERE\n";
+    for result in runs(&format!("{copy}{together}{reach}{end}"), 2) {
+        let finding = result.expect_err("the bug was not found");
+        assert!(matches!(finding.verdict.kind(), "remote" | "in-flight"), "{finding}");
+    }
+}
