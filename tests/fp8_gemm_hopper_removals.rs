@@ -24,8 +24,8 @@ use gemm::{Places, Problem, check_bounds};
 use half::bf16;
 use planted::Place;
 
-/// The kernels whose names begin so.
-const KERNELS: &str = "fp8_gemm_hopper";
+/// The kernels: their names begin so.
+const KERNELS: [&str; 2] = ["fp8_gemm_hopper", "fp8_gemm_decode"];
 
 /// A statement without which nothing changes that could be seen: what stands in its line, and the instruction.
 struct Survivor {
@@ -48,28 +48,34 @@ const ALIGNED: Places = {
     Places([codes, scales, codes, Place::DENSE, Place::DENSE, Place::DENSE])
 };
 
+/// One of each way in which blocks work together.
 fn variants() -> impl Iterator<Item = GemmVariant> {
     let capability = device::device().capability();
-    let is_hopper = |variant: &GemmVariant| !format!("{variant:?}").starts_with("Simple");
-    GemmVariant::ALL.into_iter().filter(is_hopper).filter(move |variant| variant.runs_on(capability))
+    let hopper = |width, pair| GemmVariant::Hopper { width, pair };
+    let decode = |tokens, split| GemmVariant::Decode { tokens, split };
+    let all = [hopper(64, false), hopper(160, true), hopper(256, true), decode(8, 1), decode(32, 3)];
+    all.into_iter().filter(move |variant| variant.runs_on(capability))
 }
 
-/// What must fail without a statement: every variant, tiles on all edges, a sum longer than the ring of stages; and
-/// more tiles than the device has multiprocessors. In several orders of events.
+/// What must fail without a statement: tiles on all edges, sums longer than the ring of stages, and more tasks than the
+/// device has room for. In several orders of events.
 #[test]
 fn it_computes() {
     for seed in 0..3 {
         cuda_emulator::set_seed(seed);
         for variant in variants() {
-            let problem = Problem::numbered(130, 140, 1200);
-            check_bounds(&problem.run::<f32>(Some(variant), &ALIGNED), &problem.exact(), 140);
-            let problem = Problem::numbered(7, 32, 400);
-            check_bounds(&problem.run::<bf16>(Some(variant), &ALIGNED), &problem.exact(), 32);
+            for (m, n, k) in [(130, 140, 1300), (7, 32, 400)] {
+                let problem = Problem::numbered(m, n, k);
+                check_bounds(&problem.run::<bf16>(Some(variant), &ALIGNED), &problem.exact(), n);
+            }
         }
-        let problem = Problem::numbered(3, 2200, 140);
-        for variant in variants().last() {
-            check_bounds(&problem.run::<f32>(Some(variant), &ALIGNED), &problem.exact(), 2200);
-        }
+    }
+    for (m, n, k, variant) in [
+        (3, 64 * 140, 140, GemmVariant::Hopper { width: 64, pair: false }),
+        (3, 128 * 50, 400, GemmVariant::Decode { tokens: 8, split: 3 }),
+    ] {
+        let problem = Problem::numbered(m, n, k);
+        check_bounds(&problem.run::<f32>(Some(variant), &ALIGNED), &problem.exact(), n);
     }
 }
 
@@ -82,7 +88,9 @@ fn nothing_is_there_for_nothing() {
     let images = fatbin::images(&fatbin).expect("a fatbin");
     let ptx = fatbin::select(&images, (9, 0)).and_then(|image| image.ptx()).expect("PTX for Hopper");
     let mut statements: BTreeMap<Statement, Vec<Mutant>> = BTreeMap::new();
-    for mutant in mutation::removals(&ptx, |name| name.starts_with(KERNELS)).expect("it parses") {
+    for mutant in mutation::removals(&ptx, |name| {
+        KERNELS.iter().any(|kernel| name.starts_with(kernel))
+    }).expect("it parses") {
         let statement = Statement::of(&mutant);
         // One that is several instructions, such as a barrier's two halves, is removed as a whole too.
         statements.entry(statement.whole()).or_default().push(mutant.clone());
