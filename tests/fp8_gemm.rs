@@ -3,12 +3,16 @@
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/capability.rs"]
+mod capability;
 #[path = "common/device.rs"]
 mod device;
 #[path = "common/gemm.rs"]
 mod gemm;
 #[path = "common/mutants.rs"]
 mod mutants;
+#[path = "common/persistence.rs"]
+mod persistence;
 #[path = "common/planted.rs"]
 mod planted;
 
@@ -39,7 +43,7 @@ fn any_places() -> impl Strategy<Value = Places> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 24,
-        failure_persistence: again::persistence(),
+        failure_persistence: persistence::persistence(),
         ..ProptestConfig::default()
     })]
 
@@ -336,7 +340,7 @@ fn raw_pointers_on_a_raw_stream() {
 /// The PTX for compute_80 gives what that for Hopper gives.
 #[test]
 fn on_every_gpu_since_ampere() {
-    again::passes_on("8.0");
+    capability::passes_on("8.0");
 }
 
 /// See `mutants::Equivalent`.

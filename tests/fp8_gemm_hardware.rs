@@ -1,6 +1,8 @@
 //! The GEMM on Hopper's tensor cores with the sums that the hardware makes: about 13 fraction bits are kept of 32
 //! products and the sum before them. The emulator's model of these sums is held to a plain-loop one by its own tests.
 
+#[path = "common/dense.rs"]
+mod dense;
 #[path = "common/device.rs"]
 mod device;
 
@@ -9,11 +11,7 @@ use cuda_emulator::{
     numeric::tensor_core::{Accumulator, Format, Operation, ROWS, Unit, multiply_accumulate},
 };
 use deepkern::{
-    MatrixViewMut,
-    fp8::{
-        BLOCK, F8E4M3, Fp8Matrix, Fp8Weight, GemmPlan, GemmShape, GemmVariant, ScaleFormat, ScaleLayout,
-        Vec128,
-    },
+    fp8::{BLOCK, GemmShape, GemmVariant, ScaleFormat},
     reference::{self, Exact, Quantized},
 };
 
@@ -102,22 +100,9 @@ fn model(problem: &Problem, promote: bool) -> Vec<f32> {
 }
 
 fn on_device(problem: &Problem, variant: GemmVariant) -> Vec<f32> {
-    let device = device::device();
+    device::device();
     cuda_emulator::set_arithmetic(Arithmetic::Hardware);
-    let stream = device.context().default_stream();
-    let GemmShape { m, n, k } = problem.shape;
-    let codes = |codes: &[u8]| codes.iter().map(|&code| F8E4M3::from_bits(code)).collect::<Vec<_>>();
-    // The layout of the activations' scales: transposed, and padded.
-    let (groups, padded) = Vec128::scale_shape(m, k);
-    let scale = |group: usize, row: usize| if row < m { problem.a.scales[row * groups + group] } else { 0.0 };
-    let scales: Vec<f32> =
-        (0..groups).flat_map(|group| (0..padded).map(move |row| scale(group, row))).collect();
-    let a = Fp8Matrix::from_host(&stream, &codes(&problem.a.codes), &scales, m, k).unwrap();
-    let b = Fp8Weight::from_host(&stream, &codes(&problem.b.codes), &problem.b.scales, n, k).unwrap();
-    let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
-    let mut plan = GemmPlan::with_variant(&device, problem.shape, variant).unwrap();
-    plan.run(&stream, &a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap()).unwrap();
-    stream.clone_dtoh(&d).unwrap()
+    dense::multiply(&problem.a, &problem.b, problem.shape, variant)
 }
 
 const WIDE: GemmVariant = GemmVariant::Hopper { width: 128, pair: false };

@@ -6,23 +6,32 @@
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/dense.rs"]
+mod dense;
 #[path = "common/device.rs"]
 mod device;
-#[path = "common/gemm.rs"]
-mod gemm;
-#[path = "common/planted.rs"]
-mod planted;
 
-use std::{collections::BTreeMap, env, fs, path::Path, sync::Mutex, thread};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
 
 use cuda_emulator::{
     fatbin,
     mutation::{self, Mutant},
 };
-use deepkern::fp8::GemmVariant;
-use gemm::{Places, Problem, check_bounds};
+use deepkern::{
+    Element,
+    fp8::{BLOCK, GemmShape, GemmVariant},
+    reference::{self, Quantized},
+};
 use half::bf16;
-use planted::Place;
 
 /// The kernels: their names begin so.
 const KERNELS: [&str; 2] = ["fp8_gemm_hopper", "fp8_gemm_decode"];
@@ -41,42 +50,57 @@ const SURVIVORS: &[Survivor] = &[Survivor {
     because: "the emulator runs the lanes of a warp together, and takes what one did as before what the next does",
 }];
 
-/// Rows that the copy engine can read: `front` and the stride are multiples of 16 bytes.
-const ALIGNED: Places = {
-    let codes = Place { front: 16, gap: 0, multiple: 16, after: 0 };
-    let scales = Place { front: 4, gap: 0, multiple: 4, after: 0 };
-    Places([codes, scales, codes, Place::DENSE, Place::DENSE, Place::DENSE])
-};
-
-/// One of each way in which blocks work together.
-fn variants() -> impl Iterator<Item = GemmVariant> {
-    let capability = device::device().capability();
-    let hopper = |width, pair| GemmVariant::Hopper { width, pair };
-    let decode = |tokens, split| GemmVariant::Decode { tokens, split };
-    let all = [hopper(64, false), hopper(160, true), hopper(256, true), decode(8, 1), decode(32, 3)];
-    all.into_iter().filter(move |variant| variant.runs_on(capability))
+/// Numbers that repeat: codes of any size, scales around 1.
+fn quantized(seed: u32, codes: usize, scales: usize) -> Quantized {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    let not_nan = |code: u8| if code & 0x7f == 0x7f { 0 } else { code };
+    Quantized {
+        codes: (0..codes).map(|_| not_nan(next() as u8)).collect(),
+        scales: (0..scales).map(|_| (next() % 1000 + 500) as f32 * 1e-3).collect(),
+    }
 }
 
-/// What must fail without a statement: tiles on all edges, sums longer than the ring of stages, and more tasks than the
-/// device has room for. In several orders of events.
+/// Multiplies on the device, and holds every element against f64.
+fn check<D: Element + Default + Into<f64>>(variant: GemmVariant, m: usize, n: usize, k: usize, rounding: f64) {
+    let groups = k.div_ceil(BLOCK);
+    let (a, b) = (quantized(1, m * k, m * groups), quantized(2, n * k, n.div_ceil(BLOCK) * groups));
+    let d: Vec<D> = dense::multiply(&a, &b, GemmShape { m, n, k }, variant);
+    for (i, (d, exact)) in d.into_iter().zip(reference::gemm(&a, &b, None, m, n, k)).enumerate() {
+        let (d, bound): (f64, f64) = (d.into(), 2e-6 * exact.magnitude + rounding * exact.value.abs());
+        let away = (d - exact.value).abs();
+        assert!(away <= bound, "{variant}: D[{}, {}] is {d:e}; exactly {exact:?}", i / n, i % n);
+    }
+}
+
+/// What must fail without a statement: one of each way in which blocks work together, tiles on all edges, sums longer
+/// than the ring of stages; and more tasks than the device has room for. In several orders of events.
 #[test]
 fn it_computes() {
+    let hopper = |width, pair| GemmVariant::Hopper { width, pair };
+    let decode = |tokens, split| GemmVariant::Decode { tokens, split };
+    let capability = device::device().capability();
+    if !hopper(64, false).runs_on(capability) {
+        return;
+    }
     for seed in 0..3 {
         cuda_emulator::set_seed(seed);
-        for variant in variants() {
-            for (m, n, k) in [(130, 140, 1300), (7, 32, 400)] {
-                let problem = Problem::numbered(m, n, k);
-                check_bounds(&problem.run::<bf16>(Some(variant), &ALIGNED), &problem.exact(), n);
-            }
+        for variant in [hopper(64, false), hopper(160, true), hopper(256, true), decode(32, 3)] {
+            check::<f32>(variant, 130, 144, 1200, 0.0);
+            check::<bf16>(variant, 7, 320, 400, 1.0 / 256.0);
         }
+        check::<f32>(decode(8, 1), 9, 144, 2064, 0.0);
+        check::<bf16>(decode(8, 1), 7, 32, 400, 1.0 / 256.0);
     }
-    for (m, n, k, variant) in [
-        (3, 64 * 140, 140, GemmVariant::Hopper { width: 64, pair: false }),
-        (3, 128 * 50, 400, GemmVariant::Decode { tokens: 8, split: 3 }),
-    ] {
-        let problem = Problem::numbered(m, n, k);
-        check_bounds(&problem.run::<f32>(Some(variant), &ALIGNED), &problem.exact(), n);
-    }
+    check::<f32>(hopper(64, false), 3, 64 * 140, 144, 0.0);
+    check::<f32>(decode(8, 3), 3, 128 * 50, 400, 0.0);
+}
+
+fn is_ours(kernel: &str) -> bool {
+    KERNELS.iter().any(|name| kernel.starts_with(name))
 }
 
 #[test]
@@ -84,13 +108,9 @@ fn nothing_is_there_for_nothing() {
     if again::is_inside() {
         return;
     }
-    let fatbin = fs::read(Path::new(env!("OUT_DIR")).join("fp8").with_extension("fatbin")).expect("a fatbin");
-    let images = fatbin::images(&fatbin).expect("a fatbin");
-    let ptx = fatbin::select(&images, (9, 0)).and_then(|image| image.ptx()).expect("PTX for Hopper");
+    let ptx = ptx();
     let mut statements: BTreeMap<Statement, Vec<Mutant>> = BTreeMap::new();
-    for mutant in mutation::removals(&ptx, |name| {
-        KERNELS.iter().any(|kernel| name.starts_with(kernel))
-    }).expect("it parses") {
+    for mutant in mutation::removals(&ptx, is_ours).expect("it parses") {
         let statement = Statement::of(&mutant);
         // One that is several instructions, such as a barrier's two halves, is removed as a whole too.
         statements.entry(statement.whole()).or_default().push(mutant.clone());
@@ -107,31 +127,83 @@ fn nothing_is_there_for_nothing() {
         assert!(statements.keys().any(|s| s.instruction.starts_with(class)), "there is no {class}");
     }
 
-    let folder = env::temp_dir().join(format!("deepkern-removals-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder for the programs");
-    let original = folder.join("original.ptx");
-    fs::write(&original, &ptx).expect("room for a program");
-    assert!(!fails(&original), "the tests fail on the kernels as they are");
+    let programs = statements.iter().map(|(statement, mutants)| (statement.to_string(), without(&ptx, mutants)));
+    let survived = survivors(&ptx, programs.collect());
+    let mut surprises = Vec::new();
+    for statement in statements.keys() {
+        let name = statement.to_string();
+        match (survived.contains(&name), statement.survives()) {
+            (true, Some(known)) => println!("{name} survives: {}", known.because),
+            (true, None) => surprises.push(format!("{name} survives")),
+            (false, Some(_)) => surprises.push(format!("{name} is said to survive, and does not")),
+            (false, None) => {}
+        }
+    }
+    assert!(surprises.is_empty(), "\n{}", surprises.join("\n"));
+}
 
-    let queue = Mutex::new(statements.iter().enumerate());
-    let surprises = Mutex::new(Vec::new());
+/// What a sum is made of: scaled products of every block of k, the last one too, each column with its own scale of B.
+#[test]
+fn nothing_is_summed_for_nothing() {
+    if again::is_inside() {
+        return;
+    }
+    let ptx = ptx();
+    let mutants = mutation::mutants(&ptx, is_ours).expect("it parses");
+    let mut programs = Vec::new();
+    for (kernel, words) in [
+        ("fp8_gemm_hopper_n64_f32", "fmaf(product[i]"),
+        ("fp8_gemm_hopper_n64_f32", "(k + FP8_BLOCK - 1) / FP8_BLOCK"),
+        ("fp8_gemm_hopper_n160_f32", "column < boundary"),
+        ("fp8_gemm_decode_m8_f32", "fmaf(product[i]"),
+        ("fp8_gemm_decode_m8_f32", "(k + FP8_BLOCK - 1) / FP8_BLOCK"),
+        ("fp8_gemm_decode_m32_f32", "min(begin_k + each"),
+        ("fp8_gemm_decode_m32_f32", "sum.x + more.x"),
+    ] {
+        let here = |mutant: &&Mutant| {
+            mutant.kernel == kernel
+                && mutant.source.iter().any(|(file, line)| line_of(file, *line).contains(words))
+        };
+        let mut seen = Vec::new();
+        let first = mutants.iter().filter(here).filter(|mutant| {
+            let fresh = !seen.contains(&mutant.change);
+            seen.push(mutant.change);
+            fresh
+        });
+        let before = programs.len();
+        programs.extend(first.map(|mutant| (mutant.to_string(), mutant.apply(&ptx))));
+        assert!(programs.len() > before, "there is no `{words}` in {kernel}");
+    }
+    let survived = survivors(&ptx, programs);
+    assert!(survived.is_empty(), "nobody notices:\n{}", survived.join("\n"));
+}
+
+/// The PTX that a Hopper GPU gets.
+fn ptx() -> String {
+    let fatbin = fs::read(Path::new(env!("OUT_DIR")).join("fp8").with_extension("fatbin")).expect("a fatbin");
+    let images = fatbin::images(&fatbin).expect("a fatbin");
+    fatbin::select(&images, (9, 0)).and_then(|image| image.ptx()).expect("PTX for Hopper")
+}
+
+/// Those of these programs, named, on which the other tests of this binary pass.
+fn survivors(original: &str, programs: Vec<(String, String)>) -> Vec<String> {
+    let folder = fresh_folder();
+    let path = folder.join("original.ptx");
+    fs::write(&path, original).expect("room for a program");
+    assert!(!fails(&path), "the tests fail on the kernels as they are");
+
+    let queue = Mutex::new(programs.iter().enumerate());
+    let survivors = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some((number, (statement, mutants))) = { queue.lock().unwrap().next() } {
+                while let Some((number, (name, text))) = { queue.lock().unwrap().next() } {
                     let path = folder.join(format!("{number}.ptx"));
-                    fs::write(&path, without(&ptx, mutants)).expect("room for a program");
+                    fs::write(&path, text).expect("room for a program");
                     let caught = fails(&path);
-                    let known = statement.survives();
-                    let says = match (caught, known) {
-                        (true, None) => "caught".to_owned(),
-                        (false, Some(known)) => format!("survives, {}", known.because),
-                        (true, Some(_)) => "CAUGHT, but said to survive".to_owned(),
-                        (false, None) => "SURVIVES".to_owned(),
-                    };
-                    println!("{statement}: {says}");
-                    if caught == known.is_some() {
-                        surprises.lock().unwrap().push(format!("{statement}: {says}"));
+                    println!("{} {name}", if caught { "caught  " } else { "survives" });
+                    if !caught {
+                        survivors.lock().unwrap().push(name.clone());
                     }
                     let _ = fs::remove_file(path);
                 }
@@ -139,8 +211,21 @@ fn nothing_is_there_for_nothing() {
         }
     });
     let _ = fs::remove_dir_all(&folder);
-    let surprises = surprises.into_inner().unwrap();
-    assert!(surprises.is_empty(), "\n{}", surprises.join("\n"));
+    survivors.into_inner().unwrap()
+}
+
+/// A folder that no other test uses.
+fn fresh_folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = env::temp_dir().join(format!("deepkern-removals-{}-{number}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder for the programs");
+    folder
+}
+
+fn line_of(file: &str, line: u32) -> String {
+    let file = fs::read_to_string(file).unwrap_or_default();
+    file.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default().trim().to_owned()
 }
 
 /// A statement of the source.
@@ -156,7 +241,7 @@ impl Statement {
     fn of(mutant: &Mutant) -> Self {
         // What a wrapper does, its caller does.
         let is_wrapper =
-            |(file, _): &&(String, u32)| file.contains("/ptx/") || file.contains("/include/crt/");
+            |(file, _): &&(String, u32)| file.contains("/ptx/") || file.contains("nvidia/");
         let place = mutant.source.iter().find(|place| !is_wrapper(place)).or(mutant.source.first());
         let (file, line) = place.cloned().unwrap_or_default();
         let opcode =
@@ -175,8 +260,7 @@ impl Statement {
     }
 
     fn text(&self) -> String {
-        let file = fs::read_to_string(&self.file).unwrap_or_default();
-        file.lines().nth(self.line.saturating_sub(1) as usize).unwrap_or_default().trim().to_owned()
+        line_of(&self.file, self.line)
     }
 
     fn survives(&self) -> Option<&'static Survivor> {

@@ -2,10 +2,14 @@
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/capability.rs"]
+mod capability;
 #[path = "common/device.rs"]
 mod device;
 #[path = "common/mutants.rs"]
 mod mutants;
+#[path = "common/persistence.rs"]
+mod persistence;
 #[path = "common/planted.rs"]
 mod planted;
 
@@ -143,7 +147,7 @@ fn any_format() -> impl Strategy<Value = ScaleFormat> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 24,
-        failure_persistence: again::persistence(),
+        failure_persistence: persistence::persistence(),
         ..ProptestConfig::default()
     })]
 
@@ -358,7 +362,7 @@ fn five_seeds_give_the_same_bits() {
 /// The PTX for compute_80 gives what that for Hopper gives.
 #[test]
 fn on_every_gpu_since_ampere() {
-    again::passes_on("8.0");
+    capability::passes_on("8.0");
 }
 
 /// See `mutants::Equivalent`.

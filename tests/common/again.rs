@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
-
 /// Set in such a process.
 const INSIDE: &str = "DEEPKERN_TEST_AGAIN";
 /// Tests that have not ended by then never do.
@@ -19,11 +17,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Whether this is such a process: a test that starts them has nothing to do there.
 pub fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
-}
-
-/// Where proptest keeps the seeds of failures: nowhere for failures that are wanted.
-pub fn persistence() -> Option<Box<dyn FailurePersistence>> {
-    (!is_inside()).then(|| Box::new(FileFailurePersistence::WithSource("regressions")) as _)
 }
 
 /// Runs the tests on the emulator with these environment variables: how they ended and what they printed. Nothing if
@@ -59,13 +52,4 @@ pub fn run(environment: &[(&str, &OsStr)]) -> Option<(ExitStatus, String)> {
         thread::sleep(Duration::from_millis(10));
     };
     Some((status, reader.join().expect("does not panic")))
-}
-
-/// All tests pass with the PTX that a GPU of another compute capability gets.
-pub fn passes_on(capability: &str) {
-    if is_inside() {
-        return;
-    }
-    let (status, printed) = run(&[("CUDA_EMULATOR_CAPABILITY", capability.as_ref())]).expect("the tests end");
-    assert!(status.success(), "on {capability}:\n{printed}");
 }
