@@ -115,6 +115,8 @@ __device__ void consume(const Fp8HopperGemmArgs &args, const Tiles<kTileN> &tile
     using namespace ptx;
     // A tile lies in one row of B's blocks, or begins in one and ends in the next.
     constexpr uint32_t kScales = FP8_BLOCK % kTileN == 0 ? 1 : 2;
+    // So many columns at least are of the first: tiles begin at multiples of kTileN, and blocks of 128.
+    constexpr uint32_t kFactor = kTileN & (0 - kTileN), kLeast = kFactor < FP8_BLOCK ? kFactor : FP8_BLOCK;
     // Registers hold the sums of all of a tile's columns, and products of 192 at most.
     constexpr uint32_t kParts = kTileN > 192 ? 2 : 1;
     constexpr uint32_t kColumns = kTileN / kParts;
@@ -129,8 +131,7 @@ __device__ void consume(const Fp8HopperGemmArgs &args, const Tiles<kTileN> &tile
     b_scales.fetch(tiles.at(tiles.first()).column, 0);
     for (uint32_t index = tiles.first(); index < tiles.count(); index += tiles.step()) {
         const auto tile = tiles.at(index);
-        // The column where the second scale begins.
-        const uint32_t boundary = kTileN % FP8_BLOCK == 0 ? FP8_BLOCK : FP8_BLOCK - tile.column % FP8_BLOCK;
+        const uint32_t boundary = FP8_BLOCK - tile.column % FP8_BLOCK;  // the column where the second scale begins
 
         float sum[kTileN / 2] = {};
         for (uint32_t block_k = 0; block_k < blocks_k; ++block_k, ring.advance()) {
@@ -160,7 +161,8 @@ __device__ void consume(const Fp8HopperGemmArgs &args, const Tiles<kTileN> &tile
 #pragma unroll
                 for (uint32_t i = 0; i < kColumns / 2; ++i) {
                     const uint32_t half = i / 2 % 2, column = first + i / 4 * 8;
-                    const float b = kScales == 1 || column < boundary ? b_scale[0] : b_scale[kScales - 1];
+                    const bool is_first = column < kLeast || (column < FP8_BLOCK && column < boundary);
+                    const float b = is_first ? b_scale[0] : b_scale[kScales - 1];
                     sum[first / 2 + i] = fmaf(product[i], a_scale[half] * b, sum[first / 2 + i]);
                 }
             }
