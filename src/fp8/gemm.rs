@@ -7,6 +7,7 @@ use super::{
     select::{GemmShape, GemmVariant},
     tensor::{Fp8MatrixView, Fp8WeightView},
     tensor_map::TiledMatrix,
+    work::GemmWork,
 };
 use crate::{
     Device, Element, Error, MatrixView, MatrixViewMut, Queue, Result, abi,
@@ -99,6 +100,11 @@ impl<D: Element> GemmPlan<D> {
     /// The kernel that was chosen. Operands that it cannot read go to a simple one, if the plan may choose.
     pub fn variant(&self) -> GemmVariant {
         self.choice.variant
+    }
+
+    /// What that kernel has to do.
+    pub fn work(&self) -> GemmWork {
+        GemmWork::new(self.shape, self.choice.variant, self.choice.blocks, size_of::<D>())
     }
 
     /// The sizes.

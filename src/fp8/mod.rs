@@ -19,6 +19,7 @@ mod quantize;
 mod select;
 mod tensor;
 mod tensor_map;
+mod work;
 
 pub use float8::F8E4M3;
 pub use gemm::GemmPlan;
@@ -29,6 +30,7 @@ pub use tensor::{
     Fp8Matrix, Fp8MatrixView, Fp8MatrixViewMut, Fp8Tensor, Fp8View, Fp8ViewMut, Fp8Weight, Fp8WeightView,
     Fp8WeightViewMut,
 };
+pub use work::GemmWork;
 
 use crate::module::Family;
 

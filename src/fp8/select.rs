@@ -163,6 +163,17 @@ impl GemmVariant {
         }
     }
 
+    /// Tiles of A and B that a block has on their way or in use at a time; 0 without a ring of them.
+    pub(super) fn stages(self) -> u32 {
+        match self {
+            Self::HopperN128 => abi::FP8_HOPPER_STAGES_N128,
+            Self::HopperN64 => abi::FP8_HOPPER_STAGES_N64,
+            Self::HopperN32 => abi::FP8_HOPPER_STAGES_N32,
+            Self::HopperN16 => abi::FP8_HOPPER_STAGES_N16,
+            Self::SimpleM64 | Self::SimpleM16 => 0,
+        }
+    }
+
     /// Tiles of D.
     pub(super) fn tiles(self, shape: GemmShape) -> usize {
         let (height, width) = self.tiling().tile;

@@ -159,7 +159,7 @@ impl Block {
                 barriers: vec![Barrier::default(); BARRIERS],
                 live_threads: threads,
                 tally: Tally::of_block(),
-                patterns: Patterns::new(),
+                patterns: Patterns::new(kernel.code.len()),
                 events: 0,
                 region: None,
                 no_shadow: NoShadow::new(),

@@ -108,44 +108,74 @@ struct Seen {
     cost: Cost,
 }
 
-/// The patterns seen last, by the instruction.
-pub struct Patterns(Box<[Seen; Self::COUNT]>);
+/// The patterns seen last. A program has few, whichever instruction they are of.
+pub struct Patterns {
+    seen: [Seen; Self::COUNT],
+    /// Which one each instruction had last.
+    by_instruction: Vec<u8>,
+    /// The one to forget next.
+    next: usize,
+}
 
 impl Patterns {
-    const COUNT: usize = 64;
+    const COUNT: usize = 16;
 
-    /// None.
-    pub fn new() -> Self {
+    /// None, for `code` instructions.
+    pub fn new(code: usize) -> Self {
         let (memory, cost) = (Memory::Global, Cost::default());
-        Self(Box::new([Seen { memory, size: 0, mask: 0, low: 0, distances: [0; 32], cost }; Self::COUNT]))
+        let none = Seen { memory, size: 0, mask: 0, low: 0, distances: [0; 32], cost };
+        Self { seen: [none; Self::COUNT], by_instruction: vec![0; code], next: 0 }
     }
 
     /// The cost of an access by the instruction at `pc`.
     #[inline(always)]
     pub fn cost(&mut self, pc: u32, memory: Memory, lanes: Lanes<'_>) -> Cost {
+        let seen = &self.seen[self.by_instruction[pc as usize] as usize % Self::COUNT];
+        if seen.is(memory, lanes) { seen.cost } else { self.look_up(pc, memory, lanes) }
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, pc: u32, memory: Memory, lanes: Lanes<'_>) -> Cost {
+        let known = self.seen.iter().position(|seen| seen.is(memory, lanes));
+        let index = known.unwrap_or_else(|| {
+            self.next = (self.next + 1) % Self::COUNT;
+            self.seen[self.next] = Seen::new(memory, lanes);
+            self.next
+        });
+        self.by_instruction[pc as usize] = index as u8;
+        self.seen[index].cost
+    }
+}
+
+impl Seen {
+    fn new(memory: Memory, lanes: Lanes<'_>) -> Self {
         let Lanes { size, mask, start, distances } = lanes;
-        let first = distances[mask.trailing_zeros() as usize % 32];
+        let (first, low) = lanes.first(memory);
+        let addresses = distances.map(|distance| start + u64::from(distance));
+        let cost = cost(memory, &addresses, mask, size);
+        Self { memory, size, mask, low, distances: distances.map(|d| d.wrapping_sub(first)), cost }
+    }
+
+    #[inline(always)]
+    fn is(&self, memory: Memory, lanes: Lanes<'_>) -> bool {
+        let (first, low) = lanes.first(memory);
+        let mut differ = 0;
+        for l in 0..32 {
+            differ |= lanes.distances[l].wrapping_sub(first) ^ self.distances[l];
+        }
+        differ == 0 && (self.memory, self.size, self.mask, self.low) == (memory, lanes.size, lanes.mask, low)
+    }
+}
+
+impl Lanes<'_> {
+    /// The distance of the first lane, and its place in what memory gives at a time.
+    #[inline(always)]
+    fn first(&self, memory: Memory) -> (u32, u32) {
+        let first = self.distances[self.mask.trailing_zeros() as usize % 32];
         let grain = match memory {
             Memory::Global => SECTOR,
             Memory::Shared => BANK,
         };
-        let low = ((start + u64::from(first)) & (grain - 1)) as u32;
-        let seen = &mut self.0[pc as usize % Self::COUNT];
-        let mut differ = 0;
-        for l in 0..32 {
-            differ |= distances[l].wrapping_sub(first) ^ seen.distances[l];
-        }
-        if differ != 0 || (seen.memory, seen.size, seen.mask, seen.low) != (memory, size, mask, low) {
-            *seen = see(memory, lanes, first, low);
-        }
-        seen.cost
+        (first, ((self.start + u64::from(first)) & (grain - 1)) as u32)
     }
-}
-
-#[inline(never)]
-fn see(memory: Memory, lanes: Lanes<'_>, first: u32, low: u32) -> Seen {
-    let Lanes { size, mask, start, distances } = lanes;
-    let addresses = distances.map(|distance| start + u64::from(distance));
-    let cost = cost(memory, &addresses, mask, size);
-    Seen { memory, size, mask, low, distances: distances.map(|d| d.wrapping_sub(first)), cost }
 }

@@ -144,15 +144,15 @@ impl Cpu<'_> {
     /// The same at any places.
     pub fn count_apart(&mut self, space: Space, addresses: &[u64; 32], size: u32, access: Access) {
         let lanes = |is: fn(Windowed) -> bool| {
-            (0..32).filter(|l| is(Windowed::of(addresses[*l]))).fold(0, |lanes, l| lanes | 1u32 << l) & self.mask
+            (0..32).filter(|l| is(Windowed::of(addresses[*l]))).fold(0, |lanes, l| lanes | 1u32 << l)
+                & self.mask
         };
         let (global, shared) = match space {
             Space::Global => (self.mask, 0),
             Space::Shared | Space::Cluster => (0, self.mask),
-            Space::Generic => (
-                lanes(|at| matches!(at, Windowed::Global(_))),
-                lanes(|at| matches!(at, Windowed::Shared(_))),
-            ),
+            Space::Generic => {
+                (lanes(|at| matches!(at, Windowed::Global(_))), lanes(|at| matches!(at, Windowed::Shared(_))))
+            }
             _ => (0, 0),
         };
         if global != 0 {

@@ -367,7 +367,15 @@ impl Warp {
 
     fn leave(&mut self, f: &mut Fragment, lanes: u32, pc: u32, calls: Vec<u32>) {
         f.mask &= !lanes;
-        self.stand(Fragment { pc, mask: lanes, calls, state: State::Ready, share: f.share, resumed: false, poll: None });
+        self.stand(Fragment {
+            pc,
+            mask: lanes,
+            calls,
+            state: State::Ready,
+            share: f.share,
+            resumed: false,
+            poll: None,
+        });
     }
 
     fn end(&mut self, lanes: u32, block: &mut BlockState, cluster: &mut ClusterState) {
