@@ -10,7 +10,7 @@
 export DEEPKERN_REQUIRE_KERNELS := 1
 test lint: export DEEPKERN_DENY_PTXAS := 1
 
-.PHONY: demo test bench check lint deny bindings toolchain
+.PHONY: demo test bench check lint deny bindings counters toolchain
 
 demo: toolchain
 	cargo run --release --quiet --example demo
@@ -35,6 +35,10 @@ deny:
 	cargo deny check --hide-inclusion-graph licenses bans sources
 	@if cargo deny fetch db; then cargo fetch --locked && cargo deny --offline check advisories; \
 	else echo "make check: advisories SKIPPED: their database could not be fetched"; fi
+
+# After a change to a kernel of the FP8 GEMM: docs/counters.md.
+counters: toolchain
+	DEEPKERN_UPDATE_COUNTERS=1 cargo test --test counters
 
 # After a change to kernels/include/deepkern/abi.h.
 bindings: toolchain

@@ -144,9 +144,9 @@ unsafe impl Send for Kernel {}
 unsafe impl Sync for Kernel {}
 
 impl Kernel {
-    /// Whether there is nothing to launch.
-    pub fn is_empty(&self) -> bool {
-        self.grid.blocks == 0
+    /// Blocks of a launch.
+    pub fn blocks(&self) -> u32 {
+        self.grid.blocks
     }
 
     /// Queues the kernel.

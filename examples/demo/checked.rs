@@ -76,12 +76,20 @@ impl Checked<'_> {
 
         self.report.check(format!("rounding of {}", weight.name), rounding, bound);
         self.report.check(format!("quantisation error of {}", weight.name), quantisation, QUANTISATION_BOUND);
+        // A GPU does not count.
+        if let Some(counted) = &product.counted {
+            let [ours, needed] = [counted.tensor_multiply_adds, product.work.tensor_multiply_adds];
+            let name = format!("multiply-adds of {} beside those needed", weight.name);
+            self.report.check(name, ours.abs_diff(needed) as f64, 0.0);
+        }
         self.report.gemm(GemmRow {
             name: weight.name.clone(),
             m,
             n,
             k,
             kernel: product.variant.to_string(),
+            needed: product.work.tensor_operations,
+            counted: product.counted.map(|counters| counters.tensor_operations.values().sum()),
             rounding,
             quantisation,
             seconds: f64::from(product.milliseconds) / 1e3,

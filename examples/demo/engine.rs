@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use cuda_emulator::counters::Counters;
 use deepkern::{
     Device, MatrixView, MatrixViewMut, Result,
     cudarc::driver::{CudaEvent, CudaSlice, CudaStream, sys::CUevent_flags},
     fp8::{
         BLOCK, F8E4M3, Fp8MatrixView, Fp8MatrixViewMut, Fp8Weight, GemmPlan, GemmShape, GemmVariant,
-        QuantizePlan, ScaleFormat, ScaleLayout, Vec128,
+        GemmWork, QuantizePlan, ScaleFormat, ScaleLayout, Vec128,
     },
     reference::Quantized,
 };
@@ -23,6 +24,10 @@ use crate::checkpoint::Weight;
 pub struct Product {
     pub values: Vec<f32>,
     pub variant: GemmVariant,
+    /// What its tiling needs.
+    pub work: GemmWork,
+    /// What the emulator has counted.
+    pub counted: Option<Counters>,
     /// From when the GEMM started on the device to when it had ended.
     pub milliseconds: f32,
 }
@@ -101,7 +106,9 @@ impl Engine {
         self.ended.record(&self.stream)?;
         Ok(Product {
             variant: plan.variant(),
+            work: plan.work(),
             milliseconds: self.started.elapsed_ms(&self.ended)?,
+            counted: cuda_emulator::last_launch().map(|launch| launch.counters),
             values: self.stream.clone_dtoh(&self.d.slice(..m * shape.n))?,
         })
     }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use indicatif::ProgressBar;
 
+use crate::roofline;
+
 /// One GEMM `[m, n] = [m, k] [n, k]^T`.
 pub struct GemmRow {
     pub name: String,
@@ -11,6 +13,9 @@ pub struct GemmRow {
     pub n: usize,
     pub k: usize,
     pub kernel: String,
+    /// Operations of the tensor cores that the tiling needs, and those that the emulator counted.
+    pub needed: u64,
+    pub counted: Option<u64>,
     /// The largest `|D - D64| / S`, against the exact product of the same codes and scales.
     pub rounding: f64,
     /// `||D - truth|| / ||truth||`, against the exact product of the input before it was quantised.
@@ -87,16 +92,37 @@ impl fmt::Display for Report {
 
         writeln!(
             f,
-            "{:width$} {:>4} {:>5} {:>5}  {:20} {:>9} {:>9} {:>10} {:>9}",
-            "GEMM", "m", "n", "k", "kernel", "rounding", "error", "time", "MAC/s"
+            "{:width$} {:>4} {:>5} {:>5}  {:20} {:>11} {:>9} {:>9} {:>10} {:>9} {:>12} {:>8}",
+            "GEMM",
+            "m",
+            "n",
+            "k",
+            "kernel",
+            "wgmma",
+            "rounding",
+            "error",
+            "time",
+            "MAC/s",
+            "H100 at best",
+            "share"
         )?;
-        for GemmRow { name, m, n, k, kernel, rounding, quantisation, seconds } in &self.gemms {
+        for GemmRow { name, m, n, k, kernel, needed, counted, rounding, quantisation, seconds } in &self.gemms
+        {
             let rate = (m * n * k) as f64 / seconds;
+            let floor = roofline::floor(*m, *n, *k);
+            // The emulator's time says nothing about the kernel.
+            let (counted, share) = match counted {
+                Some(counted) => (counted.to_string(), "-".to_owned()),
+                None => ("-".to_owned(), format!("{:.1} %", 100.0 * floor / seconds)),
+            };
             writeln!(
                 f,
-                "{name:width$} {m:4} {n:5} {k:5}  {kernel:20} {rounding:9.1e} {quantisation:9.4} {:>10} {:>9}",
+                "{name:width$} {m:4} {n:5} {k:5}  {kernel:20} {:>11} {rounding:9.1e} {quantisation:9.4} {:>10} {:>9} \
+                 {:>12} {share:>8}",
+                format!("{counted}/{needed}"),
                 duration(*seconds),
                 format!("{:.2} G", rate / 1e9),
+                duration(floor),
             )?;
         }
         writeln!(f)?;

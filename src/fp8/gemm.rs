@@ -8,6 +8,7 @@ use super::{
     tensor::{Fp8MatrixView, Fp8WeightView},
     tensor_map::TiledMatrix,
     variant::GemmVariant,
+    work::GemmWork,
 };
 use crate::{
     Device, Element, Error, MatrixView, MatrixViewMut, Queue, Result, abi,
@@ -117,6 +118,11 @@ impl<D: Element> GemmPlan<D> {
     /// The kernel that was chosen. Operands that it cannot read go to a simple one, if the plan may choose.
     pub fn variant(&self) -> GemmVariant {
         self.choice.variant
+    }
+
+    /// What that kernel has to do.
+    pub fn work(&self) -> GemmWork {
+        GemmWork::new(self.shape, self.choice.variant, self.choice.kernel.blocks(), size_of::<D>())
     }
 
     /// The sizes.

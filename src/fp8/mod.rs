@@ -20,6 +20,7 @@ mod select;
 mod tensor;
 mod tensor_map;
 mod variant;
+mod work;
 
 pub use float8::F8E4M3;
 pub use gemm::GemmPlan;
@@ -31,6 +32,7 @@ pub use tensor::{
     Fp8WeightViewMut,
 };
 pub use variant::GemmVariant;
+pub use work::GemmWork;
 
 use crate::module::Family;
 

@@ -12,6 +12,7 @@
 //! | variable | meaning |
 //! | --- | --- |
 //! | `CUDA_EMULATOR_SEED` | the order of blocks and warps; 0 is the order of their numbers |
+//! | `CUDA_EMULATOR_THREADS` | threads of the host that run a launch; 0 is as many as it has cores, 1 makes a seed's schedule the same everywhere |
 //! | `CUDA_EMULATOR_DEVICES` | how many devices there are (1) |
 //! | `CUDA_EMULATOR_MEMORY` | memory of each, such as `80G` |
 //! | `CUDA_EMULATOR_CAPABILITY` | compute capability of each, such as `8.0`: which PTX of a fatbin runs (9.0) |
@@ -38,10 +39,10 @@ pub mod verdict;
 pub use counters::LastLaunch;
 pub use host::{
     Driver, InstallError, choose, findings, install, last_launch, read_memory, require_defined, reset,
-    set_arithmetic, set_seed, take_findings,
+    set_arithmetic, set_seed, set_threads, take_findings,
 };
 pub use numeric::tensor_core::Arithmetic;
 
 /// The version of the functions through which the two copies of this crate, the
 /// library and the shared library, speak to each other.
-const CONTROL_VERSION: u32 = 2;
+const CONTROL_VERSION: u32 = 3;

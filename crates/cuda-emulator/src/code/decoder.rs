@@ -263,7 +263,9 @@ impl<'m> Decoder<'m> {
                             flip: if g.negated { u32::MAX } else { 0 },
                         },
                     };
+                    let start = self.code.len();
                     crate::machine::ops::decode(self, i)?;
+                    count_once(&mut self.code[start..]);
                 }
                 Statement::Variable(v) => self.variable(v)?,
                 Statement::Registers { ty, vector, names } => self.declare(*ty, *vector, names),
@@ -737,4 +739,14 @@ fn kernel_params(f: &Function) -> (Vec<Param>, u32) {
         offset += size_of(v);
     }
     (params, offset as u32)
+}
+
+/// One instruction of the program is counted once, however many it takes here: as what it is for, which is hardly ever
+/// the sums and conversions around it.
+fn count_once(steps: &mut [Inst]) {
+    let aside = |kind| matches!(kind, Kind::Integer | Kind::Convert);
+    let main = steps.iter().position(|i| !aside(i.kind)).or(steps.len().checked_sub(1));
+    for (_, step) in steps.iter_mut().enumerate().filter(|(n, _)| Some(*n) != main) {
+        step.kind = Kind::Step;
+    }
 }

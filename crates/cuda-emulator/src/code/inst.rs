@@ -115,7 +115,7 @@ pub fn has_avx2() -> bool {
 }
 
 /// What a profiler would file the instruction under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
     /// Integer arithmetic, logic, shifts, comparison, selection, moves.
@@ -132,7 +132,7 @@ pub enum Kind {
     Special,
     /// Branches, calls, returns.
     Control,
-    /// Barriers and fences.
+    /// Barriers, mbarriers and fences, and waits for what is asynchronous.
     Barrier,
     /// Shuffles, votes, warp reductions.
     Warp,
@@ -146,13 +146,37 @@ pub enum Kind {
     Constant,
     /// Atomics and reductions.
     Atomic,
+    /// Asynchronous copies: `cp.async`, bulk copies, of tensors too.
+    Copy,
     /// `mma`, `wgmma.mma_async`.
     Tensor,
+    /// A further step of an instruction that takes the emulator several: not counted.
+    Step,
 }
 
 impl Kind {
     /// How many there are.
-    pub const COUNT: usize = Kind::Tensor as usize + 1;
+    pub const COUNT: usize = Kind::Step as usize + 1;
+
+    /// All that are counted.
+    pub const ALL: [Kind; Kind::COUNT - 1] = [
+        Kind::Integer,
+        Kind::Float32,
+        Kind::Float64,
+        Kind::Half,
+        Kind::Convert,
+        Kind::Special,
+        Kind::Control,
+        Kind::Barrier,
+        Kind::Warp,
+        Kind::Global,
+        Kind::Shared,
+        Kind::Local,
+        Kind::Constant,
+        Kind::Atomic,
+        Kind::Copy,
+        Kind::Tensor,
+    ];
 }
 
 /// Where control can go after an instruction.

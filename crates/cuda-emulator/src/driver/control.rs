@@ -72,6 +72,16 @@ pub extern "C" fn cudaEmulatorSetSeed(seed: u64) -> Status {
     })
 }
 
+/// Sets how many threads of the host run a launch, from now on; 0 for as many as it has cores.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorSetThreads(threads: c_uint) -> Status {
+    guard("cudaEmulatorSetThreads", || {
+        Driver::initialise()?.lock().threads = threads as usize;
+        Ok(())
+    })
+}
+
 /// Sets whether tensor cores add exactly, for launches from now on.
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]

@@ -129,6 +129,7 @@ fn launch<'a>(
         resident: work.resident,
         print: Box::new(print),
         seed: state.seed,
+        threads: state.threads,
         arithmetic: state.arithmetic,
     };
     drop(state);

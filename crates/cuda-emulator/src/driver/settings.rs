@@ -22,6 +22,8 @@ pub struct Settings {
     pub eager: bool,
     /// `CUDA_EMULATOR_SEED`: of the schedule.
     pub seed: u64,
+    /// `CUDA_EMULATOR_THREADS`: of the host for a launch; 0 for as many as it has cores.
+    pub threads: usize,
     /// `CUDA_EMULATOR_ARITHMETIC`: how tensor cores add.
     pub arithmetic: Arithmetic,
     /// `CUDA_EMULATOR_SUBSTITUTE`: a PTX file that replaces the module with its kernels.
@@ -42,6 +44,7 @@ impl Settings {
             capability: capability("CUDA_EMULATOR_CAPABILITY")?,
             eager: flag("CUDA_EMULATOR_EAGER"),
             seed: number("CUDA_EMULATOR_SEED", 0)?,
+            threads: number("CUDA_EMULATOR_THREADS", 0)? as usize,
             arithmetic: arithmetic("CUDA_EMULATOR_ARITHMETIC")?,
             substitute: env::var_os("CUDA_EMULATOR_SUBSTITUTE").map(PathBuf::from),
             dump_ptx: env::var_os("CUDA_EMULATOR_DUMP_PTX").map(PathBuf::from),

@@ -169,6 +169,8 @@ pub struct State {
     /// What has been found wrong, until somebody takes it.
     pub findings: Vec<Finding>,
     pub seed: u64,
+    /// Of the host, for a launch; or 0.
+    pub threads: usize,
     /// How tensor cores add.
     pub arithmetic: Arithmetic,
     pub eager: bool,
@@ -200,6 +202,7 @@ impl State {
             device_pools,
             findings: Vec::new(),
             seed: settings.seed,
+            threads: settings.threads,
             arithmetic: settings.arithmetic,
             eager: settings.eager,
         })

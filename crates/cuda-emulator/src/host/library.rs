@@ -26,6 +26,7 @@ pub type Sink = extern "C" fn(*mut c_void, *const u8, usize);
 pub struct Library {
     pub findings: extern "C" fn(c_int, Sink, *mut c_void) -> u32,
     pub set_seed: extern "C" fn(u64) -> u32,
+    pub set_threads: extern "C" fn(u32) -> u32,
     pub set_exact: extern "C" fn(c_int) -> u32,
     pub require_defined: extern "C" fn(u64, u64, Sink, *mut c_void) -> u32,
     pub reset: extern "C" fn() -> u32,
@@ -57,6 +58,7 @@ impl Library {
         Ok(Library {
             findings: get!(b"cudaEmulatorFindings\0"),
             set_seed: get!(b"cudaEmulatorSetSeed\0"),
+            set_threads: get!(b"cudaEmulatorSetThreads\0"),
             set_exact: get!(b"cudaEmulatorSetExact\0"),
             require_defined: get!(b"cudaEmulatorRequireDefined\0"),
             reset: get!(b"cudaEmulatorReset\0"),

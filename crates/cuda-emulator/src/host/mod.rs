@@ -92,6 +92,15 @@ pub fn set_seed(seed: u64) {
     }
 }
 
+/// Sets how many threads of the host run a launch, from now on; 0, the default, for as many as it has cores. With one,
+/// a seed's schedule is the same on every machine, also where blocks wait for each other. Without effect on a real
+/// driver.
+pub fn set_threads(threads: u32) {
+    if let Some(library) = Library::installed() {
+        (library.set_threads)(threads);
+    }
+}
+
 /// Sets how tensor cores add for launches from now on: as an H100 does, which is
 /// the default, or exactly. Without effect on a real driver.
 pub fn set_arithmetic(arithmetic: Arithmetic) {

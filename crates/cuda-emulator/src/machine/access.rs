@@ -1,5 +1,6 @@
 //! From an address to bytes, or to a verdict.
 
+use super::pattern::Lanes;
 use super::registers::Raw;
 use super::stack::STACK_START;
 use super::{Cpu, Flow};
@@ -30,6 +31,8 @@ pub trait Places {
 
 /// The usual case: near each other in one allocation.
 pub struct Together {
+    /// The program's address of what distances count from.
+    start: u64,
     data: *mut u8,
     shadow: *mut u8,
     distances: [u32; 32],
@@ -98,6 +101,14 @@ impl Places for Together {
     #[inline(always)]
     fn shadow(&self, lane: usize, offset: usize) -> *mut u8 {
         self.shadow.wrapping_add(self.distances[lane] as usize + offset)
+    }
+}
+
+impl Together {
+    /// How the lanes of `mask` lie, each with `size` bytes.
+    #[inline(always)]
+    pub fn lanes(&self, mask: u32, size: u32) -> Lanes<'_> {
+        Lanes { size, mask, start: self.start, distances: &self.distances }
     }
 }
 
@@ -219,6 +230,7 @@ impl Cpu<'_> {
         let fine = far == 0 && !wrong && unaligned & (size - 1) == 0;
         let meets = |rank| self.meets(rank, &distances, size, access);
         (fine && !buffer.watched.is_some_and(meets)).then(|| Together {
+            start: buffer.base.wrapping_add(origin),
             data: buffer.data.wrapping_add(origin as usize),
             shadow: shadow.wrapping_add(origin as usize),
             distances,

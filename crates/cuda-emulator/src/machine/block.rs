@@ -4,10 +4,11 @@ use super::access::NoShadow;
 use super::cluster::ClusterState;
 use super::grid::Launch;
 use super::order::{Clock, Gate, Order};
+use super::pattern::Patterns;
+use super::tally::Tally;
 pub use super::warp::Stop;
 use super::warp::Warp;
 use crate::code::Kernel;
-use crate::counters::Counters;
 use crate::memory::Region;
 use crate::verdict::{Finding, Stand, Verdict};
 
@@ -66,8 +67,10 @@ pub struct BlockState {
     pub barriers: Vec<Barrier>,
     /// Threads that have not ended.
     pub live_threads: u32,
-    /// Counts so far.
-    pub counters: Counters,
+    /// Counts so far, but for instructions of warps that go on.
+    pub tally: Tally,
+    /// What accesses cost.
+    pub patterns: Patterns,
     /// Counts what others could see: stores, atomics that change a value,
     /// completed barriers, ends of threads.
     pub events: u64,
@@ -166,7 +169,8 @@ impl Block {
                 rank,
                 barriers: vec![Barrier::default(); BARRIERS],
                 live_threads: threads,
-                counters: Counters { blocks: 1, ..Counters::new() },
+                tally: Tally::of_block(),
+                patterns: Patterns::new(kernel.code.len()),
                 events: 0,
                 region: None,
                 ended: Order::default(),
@@ -214,7 +218,10 @@ impl Block {
             left -= before - slice;
             stuck = if before == slice { stuck + 1 } else { 0 };
             match stop {
-                Stop::Ended => drop(self.warps.swap_remove(self.next)),
+                Stop::Ended => {
+                    let warp = self.warps.swap_remove(self.next);
+                    self.state.tally.add_role(warp.index, &warp.role);
+                }
                 Stop::Turn | Stop::Blocked => self.next += self.random.step(self.warps.len()),
             }
         }

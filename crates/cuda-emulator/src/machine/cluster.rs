@@ -10,9 +10,9 @@ use super::mbarrier::Mbarriers;
 use super::order::{Gate, Order};
 use super::proxy::Reading;
 use super::shared::Shared;
+use super::tally::Tally;
 use super::transfer::Transfers;
 use super::watch::Watch;
-use crate::counters::Counters;
 use crate::verdict::{Finding, Stand, Verdict};
 
 /// Instructions of a block's turn among the blocks of its cluster.
@@ -113,7 +113,7 @@ pub struct Cluster {
     next: usize,
     random: Random,
     /// Of blocks that have ended.
-    counters: Counters,
+    pub tally: Tally,
     /// Rounds without an event, while all wait.
     idle_rounds: u32,
 }
@@ -146,7 +146,7 @@ impl Cluster {
             blocks: blocks.collect(),
             next: 0,
             random: Random::new(seed),
-            counters: Counters::new(),
+            tally: Tally::default(),
             idle_rounds: 0,
         }
     }
@@ -185,7 +185,7 @@ impl Cluster {
             match stop {
                 Stop::Ended => {
                     let block = self.blocks.swap_remove(self.next);
-                    self.counters.add(&block.state.counters);
+                    self.tally.add(&block.state.tally);
                     (blocked, spun) = (0, 0);
                     continue;
                 }
@@ -223,11 +223,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// What its blocks have counted so far.
-    pub fn counters(&self) -> Counters {
-        let mut sum = self.counters.clone();
-        self.blocks.iter().for_each(|b| sum.add(&b.state.counters));
-        sum
+    /// Instructions executed so far.
+    pub fn steps(&self) -> u64 {
+        self.tally.steps + self.blocks.iter().map(|b| b.state.tally.steps).sum::<u64>()
     }
 
     /// Where all its threads stand.

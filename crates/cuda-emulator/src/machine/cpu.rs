@@ -4,6 +4,7 @@ use super::block::BlockState;
 use super::cluster::ClusterState;
 use super::grid::Launch;
 use super::registers::{Raw, blend};
+use super::tally::Poll;
 use super::transfer::Origin;
 use super::warp::Warp;
 use crate::code::{Class, Inst, Kernel, Slot};
@@ -33,6 +34,8 @@ pub struct Cpu<'a> {
     pub calls: Vec<u32>,
     /// The instruction had returned `Flow::Wait` and the wait is over.
     pub resumed: bool,
+    /// Its last poll, if that failed.
+    pub poll: Option<Box<Poll>>,
     /// Set with `Flow::Fault`.
     pub fault: Option<Box<Finding>>,
     /// Set with `Flow::Scatter`: new position and lanes.

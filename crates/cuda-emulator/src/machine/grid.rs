@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::cluster::{Cluster, Turn};
+use super::tally::Tally;
 use crate::code::{Kernel, SHARED_START};
 use crate::counters::Counters;
 use crate::memory::AddressMap;
@@ -45,6 +46,8 @@ pub struct Launch {
     pub print: Box<dyn Fn(&str) + Send + Sync>,
     /// 0: blocks and warps in order; anything else: an order drawn from it.
     pub seed: u64,
+    /// Threads of the host at most; 0: as many as it has cores. With one, a seed has one schedule.
+    pub threads: usize,
     /// How tensor cores add.
     pub arithmetic: Arithmetic,
 }
@@ -124,7 +127,7 @@ struct Queue {
     running: u64,
     /// Instructions since anything happened.
     idle: u64,
-    counters: Counters,
+    tally: Tally,
     finding: Option<Box<Finding>>,
     /// What a worker panicked with.
     fault: Option<Box<dyn Any + Send>>,
@@ -139,12 +142,13 @@ pub fn run(launch: &Launch) -> Result<Counters, Box<Finding>> {
         waiting: VecDeque::new(),
         running: 0,
         idle: 0,
-        counters: Counters::new(),
+        tally: Tally::default(),
         finding: None,
         fault: None,
     });
     let changed = Condvar::new();
-    let workers = (rayon::current_num_threads() as u64).min(clusters).max(1);
+    let allowed = if launch.threads == 0 { usize::MAX } else { launch.threads };
+    let workers = (rayon::current_num_threads().min(allowed) as u64).min(clusters).max(1);
     rayon::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|_| work(launch, clusters, &order, &queue, &changed));
@@ -156,7 +160,7 @@ pub fn run(launch: &Launch) -> Result<Counters, Box<Finding>> {
     }
     match queue.finding {
         Some(finding) => Err(finding),
-        None => Ok(queue.counters),
+        None => Ok(queue.tally.counters(&launch.kernel)),
     }
 }
 
@@ -202,7 +206,7 @@ fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, cha
         };
         match turn {
             Ok(Turn::Ended) => {
-                q.counters.add(&cluster.counters());
+                q.tally.add(&cluster.tally);
                 q.idle = 0;
             }
             Ok(Turn::Over { spent, progress }) => {
@@ -228,7 +232,7 @@ fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, cha
 
 fn livelock(launch: &Launch, q: &Queue) -> Box<Finding> {
     let stands: Vec<_> = q.waiting.iter().flat_map(|c| c.stands(launch)).collect();
-    let instructions = q.counters.total() + q.waiting.iter().map(|c| c.counters().total()).sum::<u64>();
+    let instructions = q.tally.steps + q.waiting.iter().map(Cluster::steps).sum::<u64>();
     let place = stands.first().map(|stand| launch.place_of(stand));
     Box::new(Finding {
         verdict: Verdict::Livelock { instructions, stands },

@@ -15,6 +15,7 @@
 //! - `matrix`: where the elements of matrices lie
 //! - `async_copy`: copies that are issued and land later
 //! - `stack`: what threads allocate as they run
+//! - `tally`, `pattern`: what is counted, and what an access costs
 //! - `ops`: the instructions, one file per family
 
 mod access;
@@ -30,9 +31,11 @@ mod mbarrier;
 pub mod ops;
 mod order;
 mod proxy;
+mod pattern;
 pub(crate) mod registers;
 mod shared;
 mod stack;
+mod tally;
 pub mod tensor_map;
 mod transfer;
 mod warp;

@@ -23,7 +23,9 @@ use super::order::Clock;
 use super::registers::Registers;
 use super::shared::Bytes;
 use super::stack::Stack;
+use super::tally::Poll;
 use crate::code::{Guard, Kernel};
+use crate::counters::Role;
 use crate::verdict::{Finding, Stand, Use, Verdict};
 
 /// A fragment has had its share of a round after so many steps,
@@ -39,6 +41,8 @@ pub struct Warp {
     pub live: u32,
     /// Its registers.
     pub registers: Registers,
+    /// What it has done.
+    pub role: Role,
     /// Each lane's local memory.
     pub local: Vec<Bytes>,
     /// The phase in which each lane has arrived at the cluster's barrier, until it has waited.
@@ -64,6 +68,8 @@ struct Fragment {
     /// What is left of its share of this round.
     share: Share,
     resumed: bool,
+    /// Its last poll, if that failed.
+    poll: Option<Box<Poll>>,
 }
 
 impl Fragment {
@@ -131,6 +137,7 @@ impl Warp {
             index,
             live: lanes,
             registers: Registers::new(kernel),
+            role: Role::default(),
             local,
             cluster_arrivals: [None; 32],
             bulk_groups: vec![BulkGroups::default(); 32],
@@ -145,6 +152,7 @@ impl Warp {
                 state: State::Ready,
                 share: Share::NEW,
                 resumed: false,
+                poll: None,
             }],
         }
     }
@@ -202,6 +210,7 @@ impl Warp {
         let depth = f.calls.len() as u32;
         self.registers.select_frame(depth);
         let resumed = std::mem::take(&mut f.resumed);
+        let poll = f.poll.take().map(|poll| poll.turned(self.role.instructions));
         let mut cpu = Cpu {
             warp: self,
             block,
@@ -214,6 +223,7 @@ impl Warp {
             depth,
             calls: std::mem::take(&mut f.calls),
             resumed,
+            poll,
             fault: None,
             scatter: Vec::new(),
         };
@@ -224,7 +234,8 @@ impl Warp {
                 Err(flow) => break flow,
             };
             cpu.mask = guard;
-            cpu.block.counters.instructions[inst.kind as usize] += 1;
+            cpu.warp.role.instructions.count(inst.kind);
+            cpu.block.tally.steps += 1;
             let flow = if guard == 0 {
                 Flow::Next
             } else if inst.touches_wgmma
@@ -255,6 +266,7 @@ impl Warp {
         let (pc, mask, scatter, fault) =
             (cpu.pc, cpu.mask, std::mem::take(&mut cpu.scatter), cpu.fault.take());
         f.calls = std::mem::take(&mut cpu.calls);
+        f.poll = cpu.poll.take().map(|poll| poll.turned(cpu.warp.role.instructions));
         f.pc = pc;
         let aux = kernel.code.get(pc as usize).map_or(0, |i| i.aux);
         match flow {
@@ -303,6 +315,8 @@ impl Warp {
                 self.stand(f);
             }
             Flow::Park(_) | Flow::Wait(_) => {
+                // It is tried again, and counts once.
+                self.role.instructions.take_back(kernel.code[pc as usize].kind);
                 // Lanes whose guard is false do not wait.
                 let rest = f.mask & !mask;
                 self.split(&mut f, rest, pc + 1);
@@ -361,7 +375,15 @@ impl Warp {
 
     fn leave(&mut self, f: &mut Fragment, lanes: u32, pc: u32, calls: Vec<u32>) {
         f.mask &= !lanes;
-        self.stand(Fragment { pc, mask: lanes, calls, state: State::Ready, share: f.share, resumed: false });
+        self.stand(Fragment {
+            pc,
+            mask: lanes,
+            calls,
+            state: State::Ready,
+            share: f.share,
+            resumed: false,
+            poll: None,
+        });
     }
 
     fn end(&mut self, lanes: u32, block: &mut BlockState, cluster: &mut ClusterState) {

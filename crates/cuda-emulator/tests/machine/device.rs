@@ -35,6 +35,8 @@ pub struct Device {
     pub arithmetic: Arithmetic,
     /// Blocks that fit at a time.
     pub resident: u32,
+    /// Threads of the host, or 0.
+    pub threads: usize,
     /// Blocks of a cluster.
     pub cluster: [u32; 3],
     printed: Arc<Mutex<Vec<String>>>,
@@ -62,6 +64,7 @@ impl Device {
             dynamic_shared: 0,
             arithmetic: Arithmetic::Hardware,
             resident: 64,
+            threads: 0,
             cluster: [1; 3],
             printed: Arc::default(),
         }
@@ -133,6 +136,7 @@ impl Device {
             resident: self.resident,
             print: Box::new(move |text| printed.lock().expect("printing").push(text.to_owned())),
             seed,
+            threads: self.threads,
             arithmetic: self.arithmetic,
         })
     }

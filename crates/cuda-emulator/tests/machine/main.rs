@@ -1,6 +1,7 @@
 //! The machine without a driver around it.
 
 mod asynchronous;
+mod counters;
 mod device;
 mod matrices;
 mod programs;

@@ -390,7 +390,7 @@ fn a_tiled_gemm() {
         let counters =
             device.launch("gemm", [2, 2, 1], [8, 8, 1], &[c, a, b, N as u64], seed).expect("no finding");
         assert_eq!(device.get::<f32>(c, N * N), expected);
-        assert_eq!(counters.global_written_bytes, 4 * (N * N) as u64);
-        assert_eq!(counters.global_read_bytes, 2 * 2 * 4 * (N * N) as u64);
+        assert_eq!(counters.global_written.asked, 4 * (N * N) as u64);
+        assert_eq!(counters.global_read.asked, 2 * 2 * 4 * (N * N) as u64);
     }
 }

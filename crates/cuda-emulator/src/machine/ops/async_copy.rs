@@ -7,6 +7,7 @@ use crate::machine::ops::Modifiers;
 use crate::machine::ops::address::emit_sum;
 use crate::machine::ops::memory::{check_hint, defined, read, write};
 use crate::machine::ops::moves::value_of;
+use crate::machine::pattern::{self, Cost, Memory};
 use crate::machine::registers::Raw;
 use crate::machine::watch::Touch;
 use crate::machine::{Cpu, Flow};
@@ -31,14 +32,28 @@ fn copy(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let ignored = if i.src[3].is_some() { cpu.warp.registers.pred(cpu.kernel, i.src[3]) } else { 0 };
     let wanted =
         if i.src[2].is_some() { *u32::row(&cpu.warp.registers, cpu.kernel, i.src[2]) } else { [size; 32] };
+    let (mut sources, mut taken) = ([0; 32], [0; 32]);
     for lane in (0..32).filter(|l| mask >> l & 1 == 1) {
-        let source = value_of(cpu, i.src[1], lane);
-        let taken = if ignored >> lane & 1 == 1 { 0 } else { wanted[lane] };
-        if let Err(verdict) = issue(cpu, lane, targets[lane], source, size, taken) {
+        sources[lane] = value_of(cpu, i.src[1], lane);
+        taken[lane] = if ignored >> lane & 1 == 1 { 0 } else { wanted[lane] };
+        if let Err(verdict) = issue(cpu, lane, targets[lane], sources[lane], size, taken[lane]) {
             return cpu.fault(verdict, 1 << lane);
         }
     }
+    count(cpu, &sources, &taken, size);
     Flow::Next
+}
+
+/// Counts what is read. Of a source that is not taken whole, nothing counts as shared with other lanes.
+fn count(cpu: &mut Cpu<'_>, sources: &[u64; 32], taken: &[u32; 32], size: u32) {
+    let lanes = |is: &dyn Fn(u32) -> bool| {
+        (0..32).filter(|l| is(taken[*l])).fold(0, |lanes, l| lanes | 1u32 << l) & cpu.mask
+    };
+    let (all, whole) = (lanes(&|bytes| bytes > 0), lanes(&|bytes| bytes == size));
+    let cost = |lanes| pattern::cost(Memory::Global, sources, lanes, size);
+    let parts: u32 = (0..32).filter(|l| (all & !whole) >> l & 1 == 1).map(|l| taken[l as usize]).sum();
+    let cost = Cost { least: cost(whole).least + parts, needed: cost(all).needed };
+    cpu.block.tally.global(Access::Read, cost);
 }
 
 /// Starts the copy of one lane: `taken` bytes of the source, zeros up to `size`.
@@ -52,7 +67,6 @@ fn issue(cpu: &mut Cpu<'_>, lane: usize, to: u64, from: u64, size: u32, taken: u
     let at = (to - u64::from(SHARED_START)) as u32;
     cpu.touch("a copy", cpu.block.rank, at..at + size, Touch::Copy)?;
     let (data, shadow) = take(cpu, lane, from, size, taken)?;
-    cpu.block.counters.global_read_bytes += u64::from(taken);
     // Undefined until it has landed.
     // SAFETY: the span holds `size` bytes, aligned to them.
     unsafe { put(target.shadow, [0; 2], size) };
@@ -191,7 +205,7 @@ fn decode_copy(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -> Re
     }
     let (to, from) = (d.reference(to, Space::Shared)?, d.reference(from, Space::Global)?);
     let source = emit_sum(d, from.base, from.offset);
-    let inst = d.emit(both!(copy), Kind::Global, &[], &[to.base, source, taken, ignored]);
+    let inst = d.emit(both!(copy), Kind::Copy, &[], &[to.base, source, taken, ignored]);
     inst.imm = to.offset;
     inst.aux = *size as u32;
     Ok(())

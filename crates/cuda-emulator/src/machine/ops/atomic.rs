@@ -160,7 +160,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let problem = "a vector's atomic outside global memory".to_owned();
         return cpu.fault(Verdict::Operand { problem }, mask & !global);
     }
-    cpu.block.counters.global_written_bytes += u64::from(global.count_ones() * bytes);
+    cpu.count_apart(shape.space, &addresses, bytes, Access::Atomic);
     let flushes = name == "add" && types == [F32];
     let (results, operands) = (cpu.results(i), cpu.operands(i));
     let second = operands[operands.len() - 1];

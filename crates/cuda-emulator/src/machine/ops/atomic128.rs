@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot};
 use crate::machine::access::Places;
 use crate::machine::lanes::both;
-use crate::machine::ops::atomic::global_lanes;
 use crate::machine::ops::memory::{Shape, read, shadow_of, undefined_bytes, write};
 use crate::machine::ops::moves::{value_of, write_any};
 use crate::machine::{Cpu, Flow};
@@ -38,8 +37,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         Err(flow) => return flow,
     };
     let mask = cpu.mask;
-    let global = global_lanes(shape.space, &addresses) & mask;
-    cpu.block.counters.global_written_bytes += u64::from(16 * global.count_ones());
+    cpu.count_apart(shape.space, &addresses, 16, Access::Atomic);
     let (results, operands) = (cpu.results(i), cpu.operands(i));
     let operand = |cpu: &Cpu<'_>, lane: usize, slots: &[Slot]| -> Halves {
         [0, 1].map(|k| (value_of(cpu, slots[k], lane), cpu.warp.registers.undefined_bytes(slots[k], lane)))

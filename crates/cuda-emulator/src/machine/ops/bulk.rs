@@ -143,15 +143,15 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
     if i.aux & PREFETCH != 0 {
         return Ok(());
     }
-    if i.aux & FROM_SHARED == 0 {
-        cpu.block.counters.global_read_bytes += u64::from(len);
-    }
+    let copies = &mut cpu.block.tally.copies;
+    let read = if i.aux & FROM_SHARED == 0 { &mut copies.global_read } else { &mut copies.shared_read };
+    *read += u64::from(len);
     let reduction =
         REDUCTIONS.get((i.aux >> REDUCE) as usize).and_then(|(name, ty, _)| Reduction::of(name, *ty));
     let origin = cpu.origin(1 << lane);
     if i.aux & TO_SHARED == 0 {
         let to = Memory::Global(cpu.global_target(to, len, GRAIN, Access::Write)?);
-        cpu.block.counters.global_written_bytes += u64::from(len);
+        cpu.block.tally.copies.global_written += u64::from(len);
         let work = Work::Range { from: source, to, len };
         let transfer = Transfer::new(work, reduction, Completion::Group, origin);
         let id = cpu.issue(transfer)?;
@@ -165,6 +165,7 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
     }
     for rank in destinations(cpu, i.aux & MULTICAST != 0, multicast, rank)? {
         check_mbarrier(cpu, rank, barrier)?;
+        cpu.block.tally.copies.shared_written += u64::from(len);
         let work = Work::Range { from: source, to: Memory::Shared(rank, address), len };
         let completion = Completion::Mbarrier(rank, barrier, len);
         cpu.issue(Transfer::new(work, reduction, completion, origin))?;
@@ -263,7 +264,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             if !m.done() || reduces {
                 return Err(d.unknown(i));
             }
-            d.emit(both!(commit), Kind::Global, &[], &[]);
+            d.emit(both!(commit), Kind::Copy, &[], &[]);
             return Ok(());
         }
         Some("wait_group") => {
@@ -272,7 +273,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             let ([Operand::Integer(n @ 0..)], true) = (i.operands.as_slice(), m.done() && !reduces) else {
                 return Err(d.unknown(i));
             };
-            let inst = d.emit(both!(wait_group), Kind::Global, &[], &[]);
+            let inst = d.emit(both!(wait_group), Kind::Copy, &[], &[]);
             (inst.imm, inst.aux) = (*n, read);
             return Ok(());
         }
@@ -339,7 +340,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let size = d.source(size, Type::U32)?;
     let list = mask.map(|mask| d.list(&[], &[mask]));
     d.is_asynchronous = true;
-    let inst = d.emit(both!(copy), Kind::Global, &[], &[to, from, size, barrier]);
+    let inst = d.emit(both!(copy), Kind::Copy, &[], &[to, from, size, barrier]);
     inst.aux = aux;
     if let Some(list) = list {
         inst.list = list;
@@ -358,7 +359,7 @@ fn decode_prefetch(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -
         return Err(d.unknown(i));
     }
     let (from, size) = (address(d, from, Space::Global)?, d.source(size, Type::U32)?);
-    let inst = d.emit(both!(copy), Kind::Global, &[], &[Slot::NONE, from, size, Slot::NONE]);
+    let inst = d.emit(both!(copy), Kind::Copy, &[], &[Slot::NONE, from, size, Slot::NONE]);
     inst.aux = PREFETCH | (COPY as u32) << REDUCE;
     Ok(())
 }

@@ -86,7 +86,9 @@ fn issue(cpu: &mut Cpu<'_>, aux: u32, lane: usize, each: Each) -> Result<(), Ver
     cpu.shared_target(space, each.shared, len, 1, access)?;
     let origin = cpu.origin(1 << lane);
     if aux & STORE != 0 {
-        cpu.block.counters.global_written_bytes += check_global(cpu, &tile, Access::Write)?;
+        let bytes = check_global(cpu, &tile, Access::Write)?;
+        cpu.block.tally.copies.global_written += bytes;
+        cpu.block.tally.copies.shared_read += bytes;
         let reduction = match REDUCTIONS.get((aux >> REDUCE) as usize) {
             Some(name) => Some(Reduction::new(name, &map)?),
             None => None,
@@ -97,7 +99,7 @@ fn issue(cpu: &mut Cpu<'_>, aux: u32, lane: usize, each: Each) -> Result<(), Ver
         cpu.warp.bulk_groups[lane].push(id);
         return Ok(());
     }
-    cpu.block.counters.global_read_bytes += check_global(cpu, &tile, Access::Read)?;
+    cpu.block.tally.copies.global_read += check_global(cpu, &tile, Access::Read)?;
     let (barrier_rank, barrier) = cpu.shared_target(Space::Cluster, each.barrier, 8, 8, Access::Atomic)?;
     if barrier_rank != rank {
         return Err(Verdict::Operand { problem: other_block(rank, barrier_rank) });
@@ -105,6 +107,7 @@ fn issue(cpu: &mut Cpu<'_>, aux: u32, lane: usize, each: Each) -> Result<(), Ver
     let bytes = tile.bytes() as u32;
     for rank in destinations(cpu, aux & MULTICAST != 0, masks, rank)? {
         check_mbarrier(cpu, rank, barrier)?;
+        cpu.block.tally.copies.shared_written += u64::from(bytes);
         let work = Work::Tile(Box::new(tile.clone()), way, rank);
         let completion = Completion::Mbarrier(rank, barrier, bytes);
         cpu.issue(Transfer::new(work, None, completion, origin))?;
@@ -204,7 +207,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let map = emit_sum(d, base, offset);
     let list = d.list(&[], &list);
     d.is_asynchronous |= aux & PREFETCH == 0;
-    let inst = d.emit(both!(copy), Kind::Global, &[], &[shared, map, barrier]);
+    let inst = d.emit(both!(copy), Kind::Copy, &[], &[shared, map, barrier]);
     inst.aux = aux | number << REDUCE;
     inst.list = list;
     Ok(())

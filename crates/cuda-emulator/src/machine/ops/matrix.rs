@@ -67,6 +67,7 @@ impl Cpu<'_> {
             });
         }
         let rows = self.apart(Space::Shared, &addresses, ROW, access)?;
+        self.count_apart(Space::Shared, &addresses, ROW, access);
         self.mask = u32::MAX;
         Ok(rows)
     }

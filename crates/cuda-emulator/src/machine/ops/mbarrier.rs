@@ -276,6 +276,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     {
         return Flow::Wait(Wait::Mbarrier(address, phase, cpu.cluster.polls));
     }
+    cpu.polled(done != mask);
     cpu.warp.registers.set_pred(i.dst[0], mask, done, 0);
     if done == mask || i.aux & BLOCKS != 0 { Flow::Next } else { Flow::Yield }
 }

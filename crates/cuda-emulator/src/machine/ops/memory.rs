@@ -134,15 +134,11 @@ fn access(cpu: &mut Cpu<'_>, i: &Inst, access: Access, transfer: &impl Transfer)
         return flow;
     }
     let size = shape.width * shape.count;
-    if matches!(shape.space, Space::Global | Space::Generic) {
-        let bytes = u64::from(cpu.mask.count_ones() * size);
-        match access {
-            Access::Read => cpu.block.counters.global_read_bytes += bytes,
-            _ => cpu.block.counters.global_written_bytes += bytes,
-        }
-    }
     match cpu.together(shape.space, i.src[0], i.imm, size, access) {
-        Some(places) => transfer.run(cpu, i, shape, &places),
+        Some(places) => {
+            cpu.count_together(shape.space, &places, size, access);
+            transfer.run(cpu, i, shape, &places);
+        }
         None => return access_apart(cpu, i, access, transfer),
     }
     Flow::Next
@@ -152,8 +148,12 @@ fn access(cpu: &mut Cpu<'_>, i: &Inst, access: Access, transfer: &impl Transfer)
 fn access_apart(cpu: &mut Cpu<'_>, i: &Inst, access: Access, transfer: &impl Transfer) -> Flow {
     let shape = Shape::unpack(i.aux);
     let addresses = cpu.addresses(i, i.src[0]);
-    match cpu.apart(shape.space, &addresses, shape.width * shape.count, access) {
-        Ok(places) => transfer.run(cpu, i, shape, &places),
+    let size = shape.width * shape.count;
+    match cpu.apart(shape.space, &addresses, size, access) {
+        Ok(places) => {
+            cpu.count_apart(shape.space, &addresses, size, access);
+            transfer.run(cpu, i, shape, &places);
+        }
         Err(flow) => return flow,
     }
     Flow::Next

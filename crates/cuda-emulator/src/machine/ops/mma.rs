@@ -37,7 +37,7 @@ fn multiply(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 
     let (a_codes, b_codes) = (&a_codes[..ROWS * depth], &b_codes[..COLUMNS * depth]);
     multiply_accumulate(&op, cpu.launch.arithmetic, a_codes, b_codes, &mut d);
-    cpu.block.counters.tensor_multiply_adds += (ROWS * op.n * op.k) as u64;
+    cpu.block.tally.multiply(&op, ROWS);
 
     tensor::write_d(&mut cpu.warp.registers, &op, results, &d);
     for (d, halves) in results.iter().zip(halves) {

@@ -94,7 +94,7 @@ fn shared_bytes(cpu: &Cpu<'_>) -> u64 {
 
 /// Time passes with the block's own instructions: repeatable.
 fn time(cpu: &Cpu<'_>) -> u64 {
-    cpu.block.counters.total()
+    cpu.block.tally.steps
 }
 
 #[inline(always)]

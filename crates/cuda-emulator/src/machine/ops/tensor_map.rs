@@ -8,6 +8,7 @@ use crate::machine::access::{Span, space_name};
 use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::memory::{read, write};
+use crate::machine::pattern::Cost;
 use crate::machine::tensor_map::{BYTES, Field, TensorMap, replace as put};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
@@ -224,7 +225,7 @@ fn copy(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
                 }
             }
         }
-        cpu.block.counters.global_written_bytes += BYTES as u64;
+        cpu.block.tally.global(Access::Write, Cost { least: BYTES as u32, needed: BYTES as u32 });
         Ok(())
     });
     fence(SeqCst);

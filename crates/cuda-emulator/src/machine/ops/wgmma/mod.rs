@@ -39,7 +39,7 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             hold(cpu, i);
             cpu.warp.wgmma.issue(multiply);
             let op = tensor::unpack(i.aux);
-            cpu.block.counters.tensor_multiply_adds += (ROWS * op.n * op.k) as u64;
+            cpu.block.tally.multiply(&op, ROWS);
             Flow::Next
         }
         Err(flow) => flow,
