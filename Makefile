@@ -1,9 +1,10 @@
 # Each target first installs what is missing into .toolchain/ (scripts/toolchain.sh).
 #
-#   make demo    FP8 projections of a real model's weights, against its golden values
-#   make test    all tests
-#   make bench   all benches
-#   make check   formatting, clippy, docs, licences, advisories
+#   make demo      FP8 projections of a real model's weights, against its golden values
+#   make test      all tests
+#   make bench     all benches
+#   make check     formatting, clippy, docs, licences, advisories
+#   make counters  docs/counters.md anew, after a change to the FP8 GEMM
 #
 # They use the GPU where there is one and the emulator otherwise; DEEPKERN_DEVICE=cuda|emulator decides.
 

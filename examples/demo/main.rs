@@ -20,6 +20,9 @@
 //! | f64 against golden, each part | another implementation's float32 | 1e-5 | the checkpoint: doubling any one scale of it has an effect of 7e-4 or more |
 //! | device against golden, each part | another implementation's float32 | 1.3 times the error that FP8 is expected to make | all of it together |
 //!
+//! Beside each GEMM stand operations of the tensor cores, as counted and as its tiling needs, the least time that an
+//! H100's arithmetic and memory allow, and on a GPU which share of that speed it has.
+//!
 //! That doubling a scale fails the demo, wherever it is done, is tested in `tests/scales.rs`.
 //!
 //! Exit status: 0 if all checks passed, 1 if not, 2 if the demo could not run.

@@ -122,7 +122,7 @@ impl fmt::Display for Report {
                 format!("{counted}/{needed}"),
                 duration(*seconds),
                 format!("{:.2} G", rate / 1e9),
-                duration(floor),
+                format!("{:.2} us", 1e6 * floor),
             )?;
         }
         writeln!(f)?;
