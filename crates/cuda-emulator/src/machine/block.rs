@@ -3,6 +3,7 @@
 use super::access::NoShadow;
 use super::cluster::ClusterState;
 use super::grid::Launch;
+use super::ops::wgmma::Warpgroup;
 pub use super::warp::Stop;
 use super::warp::Warp;
 use crate::code::Kernel;
@@ -60,6 +61,8 @@ pub struct BlockState {
     pub rank: u32,
     /// Barriers 0 to 15.
     pub barriers: Vec<Barrier>,
+    /// What its warpgroups have asked of the tensor cores.
+    pub warpgroups: Vec<Warpgroup>,
     /// Threads that have not ended.
     pub live_threads: u32,
     /// Counts so far.
@@ -154,6 +157,7 @@ impl Block {
                 index,
                 rank,
                 barriers: vec![Barrier::default(); BARRIERS],
+                warpgroups: Warpgroup::of(warps),
                 live_threads: threads,
                 counters: Counters { blocks: 1, ..Counters::new() },
                 events: 0,

@@ -8,10 +8,12 @@
 
 mod pending;
 mod shared;
+mod warpgroup;
 
 use pending::Multiply;
 pub use pending::Pending;
 use shared::Part;
+pub use warpgroup::Warpgroup;
 
 use super::tensor::{self, COLUMNS, Undefined};
 use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
@@ -20,7 +22,7 @@ use crate::machine::matrix::descriptor::Major;
 use crate::machine::matrix::fragment::{DEPTH, ROWS};
 use crate::machine::ops::Modifiers;
 use crate::machine::registers::Raw;
-use crate::machine::{Cpu, Flow};
+use crate::machine::{Cpu, Flow, Wait};
 use crate::numeric::tensor_core::{Accumulator, Format, Operation, Unit, multiply_accumulate};
 use crate::ptx::ast::{Instruction, Operand, Type};
 use crate::verdict::{Use, Verdict};
@@ -120,11 +122,14 @@ fn hold(cpu: &mut Cpu<'_>, i: &Inst) {
     }
 }
 
-/// Lets the operations land that are not of the `imm` last groups.
+/// Lets the operations land that are not of the `imm` last groups, and waits until those of the other warps have.
 #[inline(always)]
 fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     if let Err(flow) = cpu.whole_warp() {
         return flow;
+    }
+    if cpu.resumed {
+        return Flow::Next;
     }
     let depth = cpu.depth;
     while let Some(multiply) = cpu.warp.wgmma.due(i.imm as u64) {
@@ -133,7 +138,13 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         land(cpu, &multiply);
         cpu.warp.registers.select_frame(depth);
     }
-    Flow::Next
+    let (warp, groups) = (cpu.warp.index, cpu.warp.wgmma.landed());
+    let warpgroup = &mut cpu.block.warpgroups[warp as usize / 4];
+    cpu.block.events += u64::from(warpgroup.land(warp, groups));
+    if warpgroup.have_landed(groups) {
+        return Flow::Next;
+    }
+    Flow::Wait(Wait::Warpgroup(warp / 4, groups))
 }
 
 #[inline(always)]
