@@ -249,11 +249,7 @@ impl<'m> Decoder<'m> {
         self.labels.enter();
         for s in body {
             match s {
-                Statement::Label(name) => {
-                    if !self.labels.declare(name, self.code.len() as u32) {
-                        return Err(self.error(format!("a block has two labels {name}")));
-                    }
-                }
+                Statement::Label(name) => self.label(name)?,
                 Statement::Instruction(i) => {
                     self.line = i.line;
                     self.guard = match &i.guard {
@@ -287,6 +283,13 @@ impl<'m> Decoder<'m> {
             }
         }
         Ok(())
+    }
+
+    fn label(&mut self, name: &str) -> Result<()> {
+        match self.labels.declare(name, self.code.len() as u32) {
+            true => Ok(()),
+            false => Err(self.error(format!("a block has two labels {name}"))),
+        }
     }
 
     fn declare(&mut self, ty: Type, vector: u32, names: &[(String, Option<u32>)]) {

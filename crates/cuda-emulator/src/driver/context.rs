@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_uint, c_ulonglong, c_void};
+use std::mem::ManuallyDrop;
 use std::sync::MutexGuard;
 
 use super::arguments::Out;
@@ -11,13 +12,18 @@ use super::status::{Outcome, Status, refuse, require};
 use super::{Driver, export};
 
 thread_local! {
-    /// The contexts that this thread has pushed; the last is current.
-    static STACK: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+    /// The contexts that this thread has pushed; the last is current. Never dropped: destructors of a thread's and a
+    /// program's own variables call the driver when the thread's variables are gone.
+    static STACK: ManuallyDrop<RefCell<Vec<Handle>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+}
+
+fn stack<T>(f: impl FnOnce(&mut Vec<Handle>) -> T) -> T {
+    STACK.with(|stack| f(&mut stack.borrow_mut()))
 }
 
 /// The handle on top of this thread's stack.
 fn top() -> Option<Handle> {
-    STACK.with_borrow(|stack| stack.last().copied())
+    stack(|stack| stack.last().copied())
 }
 
 impl State {
@@ -59,7 +65,7 @@ impl Driver {
         let mut state = self.lock();
         let device = check_device(&state, device)?;
         let context = state.create_context(device, flags);
-        STACK.with_borrow_mut(|stack| stack.push(context));
+        stack(|stack| stack.push(context));
         out.set(context)
     }
 
@@ -181,7 +187,7 @@ export! {
         })?;
         let mut state = driver.drain(state, context);
         state.contexts.remove(context)?;
-        STACK.with_borrow_mut(|stack| if stack.last() == Some(&context) { stack.pop(); });
+        stack(|stack| if stack.last() == Some(&context) { stack.pop(); });
         Ok(())
     }
 
@@ -189,7 +195,7 @@ export! {
         if context != 0 {
             driver.lock().context(context)?;
         }
-        STACK.with_borrow_mut(|stack| {
+        stack(|stack| {
             stack.pop();
             if context != 0 {
                 stack.push(context);
@@ -204,12 +210,12 @@ export! {
 
     |driver| fn cuCtxPushCurrent_v2(context: Handle) {
         driver.lock().context(context)?;
-        STACK.with_borrow_mut(|stack| stack.push(context));
+        stack(|stack| stack.push(context));
         Ok(())
     }
 
     |_| fn cuCtxPopCurrent_v2(context: Out<Handle>) {
-        match STACK.with_borrow_mut(Vec::pop) {
+        match stack(Vec::pop) {
             Some(popped) => {
                 context.set_if_wanted(popped);
                 Ok(())

@@ -6,6 +6,7 @@ use super::grid::Launch;
 use super::order::{Clock, Gate, Order};
 use super::pattern::Patterns;
 use super::tally::Tally;
+use super::ops::wgmma::Warpgroup;
 pub use super::warp::Stop;
 use super::warp::Warp;
 use crate::code::Kernel;
@@ -65,6 +66,8 @@ pub struct BlockState {
     pub rank: u32,
     /// Barriers 0 to 15.
     pub barriers: Vec<Barrier>,
+    /// What its warpgroups have asked of the tensor cores.
+    pub warpgroups: Vec<Warpgroup>,
     /// Threads that have not ended.
     pub live_threads: u32,
     /// Counts so far, but for instructions of warps that go on.
@@ -168,6 +171,7 @@ impl Block {
                 index,
                 rank,
                 barriers: vec![Barrier::default(); BARRIERS],
+                warpgroups: Warpgroup::of(warps),
                 live_threads: threads,
                 tally: Tally::of_block(),
                 patterns: Patterns::new(kernel.code.len()),

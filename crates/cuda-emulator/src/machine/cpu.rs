@@ -77,6 +77,8 @@ pub enum Wait {
     /// An mbarrier of the block by its address, and the phase that must complete; or until polls may look again
     /// (`ClusterState::polls` is another).
     Mbarrier(u32, u64, u64),
+    /// The other warps of a warpgroup: its number, and how many of their groups of operations must land.
+    Warpgroup(u32, u64),
 }
 
 impl Wait {
@@ -90,6 +92,7 @@ impl Wait {
                 let barrier = cluster.mbarriers[block.rank as usize].get(address);
                 cluster.polls != polls || barrier.is_none_or(|b| b.phase() != phase)
             }
+            Wait::Warpgroup(number, groups) => block.warpgroups[number as usize].have_landed(groups),
         }
     }
 
@@ -104,6 +107,10 @@ impl Wait {
                 let barrier = cluster.mbarriers[block.rank as usize].get(address);
                 let progress = barrier.map_or_else(|| "gone".to_owned(), |b| b.progress());
                 format!("mbarrier {address:#x} ({progress})")
+            }
+            Wait::Warpgroup(number, groups) => {
+                let progress = block.warpgroups[number as usize].progress(groups);
+                format!("the other warps of its warpgroup at wgmma.wait_group ({progress})")
             }
         }
     }

@@ -395,6 +395,9 @@ impl Warp {
             }
         }
         block.threads_ended(lanes.count_ones());
+        if self.live == 0 {
+            block.warpgroups[self.index as usize / 4].end(self.index);
+        }
         let phase = Some(cluster.barrier.generation);
         let arrived = (0..32).filter(|l| lanes >> l & 1 == 1 && self.cluster_arrivals[*l] == phase).count();
         cluster.threads_ended(lanes.count_ones(), arrived as u32);

@@ -1,11 +1,13 @@
 //! Initialisation, devices, contexts, names of errors, entry points, stubs.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::Mutex;
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUresult};
 
-use super::{Context, ok};
+use super::{Context, alloc, ok};
 
 #[test]
 fn the_device_is_of_the_h100_class() {
@@ -165,4 +167,37 @@ fn cudarc_opens_the_device() {
     assert_eq!(stream.clone_dtoh(&copy).unwrap(), [1.0, 2.0, 3.0]);
     let zeros = context.default_stream().alloc_zeros::<u64>(1000).unwrap();
     assert_eq!(context.default_stream().clone_dtoh(&zeros).unwrap(), [0; 1000]);
+}
+
+/// Frees its memory when its thread ends, and says what came of it.
+struct Late(u64);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        // SAFETY: called as the API asks.
+        FREED.lock().unwrap().push(unsafe { sys::cuMemFree_v2(self.0) });
+    }
+}
+
+static FREED: Mutex<Vec<CUresult>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static BEFORE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    static AFTER: RefCell<Option<Late>> = const { RefCell::new(None) };
+}
+
+/// Whatever of a thread's variables is destroyed first, its context is still current.
+#[test]
+fn destructors_of_a_thread_may_call_the_driver() {
+    let context = Context::new();
+    let handle = context.0 as usize;
+    let thread = std::thread::spawn(move || {
+        BEFORE.with_borrow_mut(|_| {});
+        // SAFETY: called as the API asks.
+        ok(unsafe { sys::cuCtxSetCurrent(handle as sys::CUcontext) });
+        AFTER.with_borrow_mut(|late| *late = Some(Late(alloc(16))));
+        BEFORE.with_borrow_mut(|late| *late = Some(Late(alloc(16))));
+    });
+    thread.join().unwrap();
+    assert_eq!(*FREED.lock().unwrap(), [CUresult::CUDA_SUCCESS; 2]);
 }

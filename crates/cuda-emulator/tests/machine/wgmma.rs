@@ -494,6 +494,42 @@ fn groups_land_one_after_the_other() {
 }
 
 /// Numbers that round, in both arithmetics, against the tensor core's own sums.
+/// Writes to all of the matrices' memory, warp by warp.
+const SPOIL: &str = "mov.u32 %v, %laneid;\nSPOIL: setp.ge.u32 %p0, %v, %n;\n@%p0 bra SPOILT;\n\
+     mad.lo.u32 %to, %v, 4, %m;\nst.shared.b32 [%to], %t;\nadd.u32 %v, %v, 32;\nbra SPOIL;\nSPOILT:\n";
+
+/// A group is the warpgroup's: a warp that has waited for it may overwrite what the others multiply.
+#[test]
+fn matrices_are_free_after_the_wait() {
+    for a_in_registers in [false, true] {
+        let setup = Setup { a_in_registers, ..Setup::new(Format::Bf16, Accumulator::F32, 32, 64) };
+        check_chain(setup, &(setup.one_group() + SPOIL));
+        // The first of two groups, too, and then the second.
+        let (first, second): (Vec<_>, Vec<_>) =
+            (0..setup.steps).map(|step| setup.instruction(step)).partition(|i| i.contains("%start"));
+        let commit = "wgmma.commit_group.sync.aligned;\n";
+        let chain = format!(
+            "wgmma.fence.sync.aligned;\n{}{commit}{}{commit}wgmma.wait_group.sync.aligned 1;\n\
+             wgmma.wait_group.sync.aligned 0;\n{SPOIL}",
+            first.concat(),
+            second.concat()
+        );
+        check_chain(setup, &chain);
+    }
+}
+
+/// And it is not complete before all four warps have asked for it.
+#[test]
+fn a_warp_that_does_not_come_is_waited_for() {
+    let setup = Setup::new(Format::Bf16, Accumulator::F32, 8, 128);
+    let never = "setp.lt.u32 %p0, %t, 96;\n@!%p0 bar.sync 1, 64;\n";
+    let (mut device, arguments) = ones(&setup).prepare(&setup, &(never.to_owned() + &setup.one_group()));
+    let finding =
+        device.launch("test", [1; 3], [THREADS as u32, 1, 1], &arguments, 0).expect_err("a deadlock");
+    let text = finding.to_string();
+    assert!(text.contains("wgmma.wait_group (3 of 4 warps have come to it)"), "{text}");
+}
+
 #[test]
 fn sums_that_round() {
     for (format, d) in [

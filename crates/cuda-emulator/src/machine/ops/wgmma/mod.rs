@@ -8,10 +8,12 @@
 
 mod pending;
 mod shared;
+mod warpgroup;
 
 pub use pending::Pending;
 use pending::{Misuse, Multiply};
 use shared::Part;
+pub use warpgroup::Warpgroup;
 
 use super::tensor::{self, COLUMNS, Undefined};
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot};
@@ -20,7 +22,7 @@ use crate::machine::matrix::descriptor::Major;
 use crate::machine::matrix::fragment::{DEPTH, ROWS};
 use crate::machine::ops::Modifiers;
 use crate::machine::registers::Raw;
-use crate::machine::{Cpu, Flow};
+use crate::machine::{Cpu, Flow, Wait};
 use crate::numeric::tensor_core::{Accumulator, Format, Operation, Unit, multiply_accumulate};
 use crate::ptx::ast::{Instruction, Operand, Type};
 use crate::verdict::{Use, Verdict};
@@ -189,11 +191,16 @@ fn hold(cpu: &mut Cpu<'_>, i: &Inst) {
     }
 }
 
-/// Lets the operations land that are not of the `imm` last groups.
+/// Lets the operations land that are not of the `imm` last groups, and waits until those of the other warps have.
 #[inline(always)]
 fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     if let Err(flow) = cpu.whole_warp() {
         return flow;
+    }
+    let warp = cpu.warp.index;
+    if cpu.resumed {
+        cpu.warp.clock.land_others(warp);
+        return Flow::Next;
     }
     let depth = cpu.depth;
     while let Some(multiply) = cpu.warp.wgmma.due(i.imm as u64) {
@@ -203,7 +210,14 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         cpu.warp.clock.land();
         cpu.warp.registers.select_frame(depth);
     }
-    Flow::Next
+    let groups = cpu.warp.wgmma.landed();
+    let warpgroup = &mut cpu.block.warpgroups[warp as usize / 4];
+    cpu.block.events += u64::from(warpgroup.land(warp, groups));
+    if warpgroup.have_landed(groups) {
+        cpu.warp.clock.land_others(warp);
+        return Flow::Next;
+    }
+    Flow::Wait(Wait::Warpgroup(warp / 4, groups))
 }
 
 #[inline(always)]

@@ -63,6 +63,8 @@ pub struct Pending {
     committed: u64,
     /// Fences so far.
     fences: u32,
+    /// Groups of which something has landed, and those before them.
+    landed: u64,
     /// By row.
     held: Vec<Held>,
 }
@@ -165,8 +167,17 @@ impl Pending {
 
     /// The next operation that has to land so that at most the `allowed` last groups are in flight.
     pub fn due(&mut self, allowed: u64) -> Option<Multiply> {
-        let is_due = self.operations.front()?.group + allowed < self.committed;
-        if is_due { self.operations.pop_front() } else { None }
+        let group = self.operations.front()?.group;
+        if group + allowed >= self.committed {
+            return None;
+        }
+        self.landed = group + 1;
+        self.operations.pop_front()
+    }
+
+    /// How many groups have landed, up to the last with an operation.
+    pub fn landed(&self) -> u64 {
+        self.landed
     }
 
     /// The function whose registers begin with a row returns: they are others from now on.
