@@ -84,9 +84,18 @@ impl Watch {
         pc: u32,
     ) -> Result<(), (u32, Clash)> {
         let (order, mark) = (clock.order(), clock.mark(pc));
+        // Neighbours mostly have the same past, and then the same future.
+        let mut last: Option<[Grain; 2]> = None;
         for (n, grain) in self.range(offset, len).iter_mut().enumerate() {
-            let at = |clash| (offset.max((offset / GRAIN + n as u32) * GRAIN), clash);
-            touch_grain(grain, touch, order, mark).map_err(at)?;
+            match last {
+                Some([before, after]) if before == *grain => *grain = after,
+                _ => {
+                    let at = |clash| (offset.max((offset / GRAIN + n as u32) * GRAIN), clash);
+                    let before = *grain;
+                    touch_grain(grain, touch, order, mark).map_err(at)?;
+                    last = Some([before, *grain]);
+                }
+            }
         }
         Ok(())
     }
@@ -153,9 +162,10 @@ impl Watch {
 
     /// An asynchronous write is over: the engine's `count`th.
     pub fn land(&mut self, (offset, len): (u32, u32), order: &Order, count: u32) {
-        for grain in self.range(offset, len) {
-            set(grain, WRITTEN, mark_at(grain, WRITTEN).landed(order, count));
-        }
+        let range = self.range(offset, len);
+        // All of it has the mark of the one copy.
+        let Some(written) = range.first().map(|grain| mark_at(grain, WRITTEN)) else { return };
+        range.iter_mut().for_each(|grain| set(grain, WRITTEN, written.landed(order, count)));
     }
 }
 

@@ -43,15 +43,20 @@ impl Cpu<'_> {
         self.require_defined(slot, Use::Address)?;
         let addresses = self.addresses_at(slot, 0);
         let mut places = [(0, 0); 32];
+        let mut last = None;
         for lane in lanes_of(self.mask) {
-            match self.shared_target(space, addresses[lane], SIZE, SIZE, Access::Atomic) {
+            let place = self.shared_target(space, addresses[lane], SIZE, SIZE, Access::Atomic);
+            let checked = place.and_then(|place| {
+                // Mostly it is the same for all.
+                if last.replace(place) != Some(place) {
+                    self.reach(place.0)?;
+                    self.comes_behind_init(place)?;
+                }
+                Ok(place)
+            });
+            match checked {
                 Ok(place) => places[lane] = place,
                 Err(verdict) => return Err(self.fault(verdict, 1 << lane)),
-            }
-            if let Err(verdict) =
-                self.reach(places[lane].0).and_then(|()| self.comes_behind_init(places[lane]))
-            {
-                return Err(self.fault(verdict, 1 << lane));
             }
         }
         Ok(places)
@@ -245,7 +250,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     };
     let mask = cpu.mask;
     let mut done = 0;
-    let mut waits = None;
+    let (mut waits, mut acquired) = (None, None);
     for lane in lanes_of(mask) {
         let (rank, address) = places[lane];
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok(passed(b, lane))) {
@@ -258,7 +263,9 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         }
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok((passed(b, lane), b.phase()))) {
             Ok((true, _)) => {
-                if let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address) {
+                if acquired.replace(places[lane]) != Some(places[lane])
+                    && let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address)
+                {
                     cpu.warp.clock.acquire(&barrier.gate.passed);
                 }
                 true
