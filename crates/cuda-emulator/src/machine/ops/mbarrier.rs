@@ -43,19 +43,23 @@ impl Cpu<'_> {
         self.require_defined(slot, Use::Address)?;
         let addresses = self.addresses_at(slot, 0);
         let mut places = [(0, 0); 32];
+        // Mostly it is the same for all.
         let mut last = None;
         for lane in lanes_of(self.mask) {
+            if let Some((address, place)) = last
+                && address == addresses[lane]
+            {
+                places[lane] = place;
+                continue;
+            }
             let place = self.shared_target(space, addresses[lane], SIZE, SIZE, Access::Atomic);
             let checked = place.and_then(|place| {
-                // Mostly it is the same for all.
-                if last.replace(place) != Some(place) {
-                    self.reach(place.0)?;
-                    self.comes_behind_init(place)?;
-                }
+                self.reach(place.0)?;
+                self.comes_behind_init(place)?;
                 Ok(place)
             });
             match checked {
-                Ok(place) => places[lane] = place,
+                Ok(place) => (places[lane], last) = (place, Some((addresses[lane], place))),
                 Err(verdict) => return Err(self.fault(verdict, 1 << lane)),
             }
         }
@@ -250,9 +254,18 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     };
     let mask = cpu.mask;
     let mut done = 0;
-    let (mut waits, mut acquired) = (None, None);
+    let mut waits = None;
+    // Mostly it is the same for all.
+    let mut last = None;
     for lane in lanes_of(mask) {
         let (rank, address) = places[lane];
+        let asked = (places[lane], awaited[lane]);
+        if let Some((same, now)) = last
+            && same == asked
+        {
+            done |= u32::from(now) << lane;
+            continue;
+        }
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok(passed(b, lane))) {
             Ok(now) => now,
             Err(flow) => return flow,
@@ -263,9 +276,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         }
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok((passed(b, lane), b.phase()))) {
             Ok((true, _)) => {
-                if acquired.replace(places[lane]) != Some(places[lane])
-                    && let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address)
-                {
+                if let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address) {
                     cpu.warp.clock.acquire(&barrier.gate.passed);
                 }
                 true
@@ -277,6 +288,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             Err(flow) => return flow,
         };
         done |= u32::from(now) << lane;
+        last = Some((asked, now));
     }
     if let (0, Some(Wait::Mbarrier(address, phase, _)), false) = (done, waits, cpu.resumed)
         && i.aux & BLOCKS != 0
