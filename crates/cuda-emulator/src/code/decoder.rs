@@ -244,16 +244,20 @@ impl<'m> Decoder<'m> {
         Ok(Callee { name: f.name.clone(), entry, address, params, returns })
     }
 
+    /// A label stands before the next instruction.
+    fn label_here(&mut self, name: &'m str) -> Result<()> {
+        match self.labels.declare(name, self.code.len() as u32) {
+            true => Ok(()),
+            false => Err(self.error(format!("a block has two labels {name}"))),
+        }
+    }
+
     /// The statements of a block.
     fn statements(&mut self, body: &'m [Statement]) -> Result<()> {
         self.labels.enter();
         for s in body {
             match s {
-                Statement::Label(name) => {
-                    if !self.labels.declare(name, self.code.len() as u32) {
-                        return Err(self.error(format!("a block has two labels {name}")));
-                    }
-                }
+                Statement::Label(name) => self.label_here(name)?,
                 Statement::Instruction(i) => {
                     self.line = i.line;
                     self.guard = match &i.guard {

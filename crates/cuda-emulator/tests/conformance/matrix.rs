@@ -146,7 +146,7 @@ fn modifiers_come_in_any_order() {
             bar.warp.sync -1;
             ld.shared.v4.b32 {{%d2, %d3, %d4, %d5}}, [%t0];"
         );
-        let got = &run(&code, &[rows.clone()], 6)[0];
+        let got = &run(&code, std::slice::from_ref(&rows), 6)[0];
         for (got, matrix) in got.iter().zip(&matrices) {
             assert_eq!(*got, fragment(matrix, true), "{code}");
         }
