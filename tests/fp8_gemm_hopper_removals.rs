@@ -65,7 +65,13 @@ fn quantized(seed: u32, codes: usize, scales: usize) -> Quantized {
 }
 
 /// Multiplies on the device, and holds every element against f64.
-fn check<D: Element + Default + Into<f64>>(variant: GemmVariant, m: usize, n: usize, k: usize, rounding: f64) {
+fn check<D: Element + Default + Into<f64>>(
+    variant: GemmVariant,
+    m: usize,
+    n: usize,
+    k: usize,
+    rounding: f64,
+) {
     let groups = k.div_ceil(BLOCK);
     let (a, b) = (quantized(1, m * k, m * groups), quantized(2, n * k, n.div_ceil(BLOCK) * groups));
     let d: Vec<D> = dense::multiply(&a, &b, GemmShape { m, n, k }, variant);
@@ -127,7 +133,8 @@ fn nothing_is_there_for_nothing() {
         assert!(statements.keys().any(|s| s.instruction.starts_with(class)), "there is no {class}");
     }
 
-    let programs = statements.iter().map(|(statement, mutants)| (statement.to_string(), without(&ptx, mutants)));
+    let programs =
+        statements.iter().map(|(statement, mutants)| (statement.to_string(), without(&ptx, mutants)));
     let survived = survivors(&ptx, programs.collect());
     let mut surprises = Vec::new();
     for statement in statements.keys() {
@@ -242,8 +249,7 @@ struct Statement {
 impl Statement {
     fn of(mutant: &Mutant) -> Self {
         // What a wrapper does, its caller does.
-        let is_wrapper =
-            |(file, _): &&(String, u32)| file.contains("/ptx/") || file.contains("nvidia/");
+        let is_wrapper = |(file, _): &&(String, u32)| file.contains("/ptx/") || file.contains("nvidia/");
         let place = mutant.source.iter().find(|place| !is_wrapper(place)).or(mutant.source.first());
         let (file, line) = place.cloned().unwrap_or_default();
         let opcode =

@@ -3,8 +3,6 @@
 //! Their state is kept beside shared memory, by address. The eight bytes there
 //! are opaque to programs: who reads them finds them undefined.
 
-use std::collections::HashMap;
-
 use super::order::{Gate, Mark};
 
 /// The most arrivals that an mbarrier counts.
@@ -137,34 +135,42 @@ pub fn pending_of(token: u64) -> u32 {
     token as u32 & MAX_COUNT
 }
 
-/// The mbarriers of one block, by their shared address.
+/// The mbarriers of one block, by their shared address. They are few, and looked for often.
 #[derive(Debug, Default)]
-pub struct Mbarriers(HashMap<u32, Mbarrier>);
+pub struct Mbarriers(Vec<(u32, Mbarrier)>);
 
 impl Mbarriers {
+    /// Where one is, or would be.
+    fn place(&self, address: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&address, |(at, _)| *at)
+    }
+
     /// Puts one there.
     pub fn insert(&mut self, address: u32, barrier: Mbarrier) {
-        self.0.insert(address, barrier);
+        match self.place(address) {
+            Ok(at) => self.0[at].1 = barrier,
+            Err(at) => self.0.insert(at, (address, barrier)),
+        }
     }
 
     /// Ends one.
     pub fn remove(&mut self, address: u32) -> Option<Mbarrier> {
-        self.0.remove(&address)
+        self.place(address).ok().map(|at| self.0.remove(at).1)
     }
 
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mbarrier> {
-        self.0.values_mut()
+        self.0.iter_mut().map(|(_, barrier)| barrier)
     }
 
     /// The one at an address.
     pub fn get(&self, address: u32) -> Option<&Mbarrier> {
-        self.0.get(&address)
+        self.place(address).ok().map(|at| &self.0[at].1)
     }
 
     /// The one at an address.
     pub fn get_mut(&mut self, address: u32) -> Option<&mut Mbarrier> {
-        self.0.get_mut(&address)
+        self.place(address).ok().map(|at| &mut self.0[at].1)
     }
 }
 

@@ -17,11 +17,22 @@
 //! atomics and volatile accesses of a cluster meet. What it does not order is
 //! unordered indeed.
 
+/// Whose count it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Whose {
+    /// The warp's.
+    #[default]
+    Warp,
+    /// That of the warp's `wgmma`s.
+    Wgmma,
+    /// The copy engine's, which lands what the warp issued.
+    Engine,
+}
+
 /// Who did something, when and where in the code. The default comes before everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Whose count: a warp's of the cluster, that of its `wgmma`s, or the engine's.
-    entry: u16,
+    whose: Whose,
     /// The warp of the cluster whose instruction it was.
     pub warp: u16,
     /// The count; `PENDING` until it is known.
@@ -33,20 +44,39 @@ pub struct Mark {
 /// Nobody has seen this one.
 const PENDING: u32 = u32::MAX;
 
+/// Bits of a packed mark: a count, an instruction, whose count, a warp.
+const PC: u32 = 32;
+const WHOSE: u32 = 52;
+const WARP: u32 = 54;
+/// Instructions behind the last one that has room are taken for it.
+const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
+
 impl Mark {
-    /// As three words; the default is zeros.
-    pub fn pack(self) -> [u32; 3] {
-        [u32::from(self.entry) | u32::from(self.warp) << 16, self.count, self.pc]
+    /// As one word; the default is zero.
+    pub fn pack(self) -> u64 {
+        let (pc, whose) = (u64::from(self.pc.min(LAST_PC)), self.whose as u64);
+        u64::from(self.count) | pc << PC | whose << WHOSE | u64::from(self.warp) << WARP
     }
 
-    /// From three words.
-    pub fn unpack([names, count, pc]: [u32; 3]) -> Self {
-        Self { entry: names as u16, warp: (names >> 16) as u16, count, pc }
+    /// From one word.
+    #[inline(always)]
+    pub fn unpack(word: u64) -> Self {
+        let whose = match word >> WHOSE & 3 {
+            0 => Whose::Warp,
+            1 => Whose::Wgmma,
+            _ => Whose::Engine,
+        };
+        Self { whose, warp: (word >> WARP) as u16, count: word as u32, pc: (word >> PC) as u32 & LAST_PC }
+    }
+
+    /// Is it the copy engine's?
+    pub fn is_engines(self) -> bool {
+        self.whose == Whose::Engine
     }
 
     /// The same thing once the copy engine is done with it: its `count`th landing.
-    pub fn landed(self, order: &Order, count: u32) -> Self {
-        Self { entry: order.engine(), count, ..self }
+    pub fn landed(self, count: u32) -> Self {
+        Self { whose: Whose::Engine, count, ..self }
     }
 
     /// The same thing before it is over.
@@ -80,8 +110,8 @@ impl Order {
             self.seen.resize(other.seen.len(), 0);
             self.fenced.resize(other.fenced.len(), 0);
         }
-        let both = self.seen.iter_mut().zip(&other.seen);
-        both.chain(self.fenced.iter_mut().zip(&other.fenced)).for_each(|(to, from)| *to = (*to).max(*from));
+        self.seen.iter_mut().zip(&other.seen).for_each(|(to, from)| *to = (*to).max(*from));
+        self.fenced.iter_mut().zip(&other.fenced).for_each(|(to, from)| *to = (*to).max(*from));
     }
 
     /// The engine's count is seen.
@@ -95,23 +125,29 @@ impl Order {
         }
     }
 
-    fn engine(&self) -> u16 {
-        self.seen.len().saturating_sub(1) as u16
+    /// Where a mark's count stands.
+    #[inline(always)]
+    fn entry(&self, mark: Mark) -> usize {
+        match mark.whose {
+            Whose::Warp => mark.warp.into(),
+            Whose::Wgmma => self.seen.len() / 2 + usize::from(mark.warp),
+            Whose::Engine => self.seen.len().saturating_sub(1),
+        }
     }
 
-    /// Was it the engine's?
-    pub fn is_engines(&self, mark: Mark) -> bool {
-        mark.entry == self.engine()
+    fn forget(&mut self) {
+        self.seen.fill(0);
+        self.fenced.fill(0);
     }
 
     /// Does it come before?
     pub fn has_seen(&self, mark: Mark) -> bool {
-        self.seen.get(usize::from(mark.entry)).is_none_or(|seen| *seen >= mark.count)
+        self.seen.get(self.entry(mark)).is_none_or(|seen| *seen >= mark.count)
     }
 
     /// Does it come before, with a `fence.proxy.async` between?
     pub fn has_fenced(&self, mark: Mark) -> bool {
-        self.fenced.get(usize::from(mark.entry)).is_none_or(|fenced| *fenced >= mark.count)
+        self.fenced.get(self.entry(mark)).is_none_or(|fenced| *fenced >= mark.count)
     }
 
     /// Was anything seen of the warps with these numbers?
@@ -124,7 +160,7 @@ impl Order {
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     order: Order,
-    entry: u16,
+    warp: u16,
     /// `wgmma`s that it has issued.
     issued: u32,
 }
@@ -134,7 +170,7 @@ impl Clock {
     pub fn new(warp: usize, warps: usize) -> Self {
         let mut order = Order::new(warps);
         order.seen[warp] = 1;
-        Self { order, entry: warp as u16, issued: 0 }
+        Self { order, warp: warp as u16, issued: 0 }
     }
 
     /// What the warp has seen.
@@ -144,20 +180,19 @@ impl Clock {
 
     /// What the warp does now, at `pc`.
     pub fn mark(&self, pc: u32) -> Mark {
-        let count = self.order.seen.get(usize::from(self.entry)).copied().unwrap_or(0);
-        Mark { entry: self.entry, warp: self.entry, count, pc }
+        let count = self.order.seen.get(usize::from(self.warp)).copied().unwrap_or(0);
+        Mark { whose: Whose::Warp, warp: self.warp, count, pc }
     }
 
     /// The `wgmma` that the warp issues now, at `pc`.
     pub fn issue(&mut self, pc: u32) -> Mark {
         self.issued += 1;
-        let entry = self.entry + (self.order.seen.len() / 2) as u16;
-        Mark { entry, warp: self.entry, count: self.issued, pc }
+        Mark { whose: Whose::Wgmma, warp: self.warp, count: self.issued, pc }
     }
 
     /// The next `wgmma` has been waited for.
     pub fn land(&mut self) {
-        let entry = usize::from(self.entry) + self.order.seen.len() / 2;
+        let entry = usize::from(self.warp) + self.order.seen.len() / 2;
         if let Some(seen) = self.order.seen.get_mut(entry) {
             *seen += 1;
         }
@@ -192,7 +227,7 @@ impl Clock {
     }
 
     fn count(&mut self) {
-        if let Some(own) = self.order.seen.get_mut(usize::from(self.entry)) {
+        if let Some(own) = self.order.seen.get_mut(usize::from(self.warp)) {
             *own += 1;
         }
     }
@@ -210,6 +245,7 @@ pub struct Gate {
 impl Gate {
     /// The phase is complete.
     pub fn complete(&mut self) {
-        self.passed.join(&std::mem::take(&mut self.arriving));
+        self.passed.join(&self.arriving);
+        self.arriving.forget();
     }
 }

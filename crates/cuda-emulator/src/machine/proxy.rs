@@ -47,15 +47,14 @@ impl ClusterState {
             && let Some(watch) = &mut self.shared[rank as usize].watch
         {
             for range in ranges {
-                watch.land((range.start - SHARED_START, range.end - range.start), &self.flags, count);
+                watch.land((range.start - SHARED_START, range.end - range.start), count);
             }
         }
         if let Completion::Mbarrier(rank, address, _) = transfer.completion {
             if let Some(barrier) = self.mbarriers[rank as usize].get_mut(address) {
                 barrier.gate.arriving.join_engine(&self.flags, count);
             }
-            let engine = self.flags.clone();
-            self.end_reading(transfer.id(), |mark| mark.landed(&engine, count));
+            self.end_reading(transfer.id(), |mark| mark.landed(count));
         }
     }
 }

@@ -41,17 +41,17 @@ pub enum Clash {
 }
 
 /// The last accesses to sixteen bytes, all zeros for none: memory is full of them, and mostly they stay so.
-type Grain = [u32; 10];
+type Grain = [u64; 4];
 
 /// Words of a grain: a store, or an asynchronous write;
 const WRITTEN: usize = 0;
 /// an ordinary load;
-const LOADED: usize = 3;
+const LOADED: usize = 1;
 /// an asynchronous read;
-const READ: usize = 6;
+const READ: usize = 2;
 /// copies that are reading, and whether it was `cp.async` that wrote.
-const STATE: usize = 9;
-const COPIED: u32 = 1 << 31;
+const STATE: usize = 3;
+const COPIED: u64 = 1 << 63;
 
 /// A block's shared memory under watch.
 pub struct Watch {
@@ -65,7 +65,7 @@ pub struct Watch {
 impl Watch {
     /// So many bytes that nobody has touched, in a cluster of so many warps.
     pub fn new(bytes: u32, warps: usize) -> Self {
-        let grains = vec![[0; 10]; bytes.div_ceil(GRAIN) as usize];
+        let grains = vec![[0; 4]; bytes.div_ceil(GRAIN) as usize];
         Self { grains, remote: vec![Mark::default(); warps], ended: false }
     }
 
@@ -84,9 +84,10 @@ impl Watch {
         pc: u32,
     ) -> Result<(), (u32, Clash)> {
         let (order, mark) = (clock.order(), clock.mark(pc));
+        let mut last = None;
         for (n, grain) in self.range(offset, len).iter_mut().enumerate() {
             let at = |clash| (offset.max((offset / GRAIN + n as u32) * GRAIN), clash);
-            touch_grain(grain, touch, order, mark).map_err(at)?;
+            touch_next(grain, &mut last, touch, order, mark).map_err(at)?;
         }
         Ok(())
     }
@@ -102,12 +103,12 @@ impl Watch {
         pc: u32,
     ) -> bool {
         let (order, mark) = (clock.order(), clock.mark(pc));
-        // Neighbours mostly share a grain.
-        let mut last = None;
+        // Neighbours mostly share a grain, or have the same past.
+        let (mut seen, mut last) = (None, None);
         for offset in (0..32).filter(|l| mask >> l & 1 == 1).map(|l: usize| offsets[l]) {
             let grains = (offset / GRAIN, (offset + len - 1) / GRAIN);
-            if last.replace(grains) != Some(grains) {
-                let fine = |grain: &mut Grain| touch_grain(grain, touch, order, mark).is_ok();
+            if seen.replace(grains) != Some(grains) {
+                let fine = |grain: &mut Grain| touch_next(grain, &mut last, touch, order, mark).is_ok();
                 if !self.range(offset, len).iter_mut().all(fine) {
                     return true;
                 }
@@ -130,7 +131,7 @@ impl Watch {
         let mut fine = None;
         each(&mut |offset| {
             let Some(grain) = self.grains.get_mut((offset / GRAIN) as usize) else { return };
-            let written = (mark_at(grain, WRITTEN), grain[STATE] & COPIED);
+            let written = (grain[WRITTEN], grain[STATE] & COPIED);
             if fine != Some(written) {
                 match may_read(grain, order) {
                     Ok(()) => fine = Some(written),
@@ -138,7 +139,7 @@ impl Watch {
                     Err(_) => {}
                 }
             }
-            grain[READ..READ + 3].copy_from_slice(&mark);
+            grain[READ] = mark;
         });
         found
     }
@@ -146,41 +147,42 @@ impl Watch {
     /// A copy has read what it reads.
     pub fn end_read(&mut self, (offset, len): (u32, u32), mark: Mark) {
         for grain in self.range(offset, len) {
-            grain[STATE] -= u32::from(grain[STATE] & !COPIED > 0);
+            grain[STATE] -= u64::from(grain[STATE] & !COPIED > 0);
             set(grain, READ, mark);
         }
     }
 
     /// An asynchronous write is over: the engine's `count`th.
-    pub fn land(&mut self, (offset, len): (u32, u32), order: &Order, count: u32) {
-        for grain in self.range(offset, len) {
-            set(grain, WRITTEN, mark_at(grain, WRITTEN).landed(order, count));
-        }
+    pub fn land(&mut self, (offset, len): (u32, u32), count: u32) {
+        let range = self.range(offset, len);
+        // All of it has the mark of the one copy.
+        let Some(written) = range.first().map(|grain| mark_at(grain, WRITTEN)) else { return };
+        range.iter_mut().for_each(|grain| set(grain, WRITTEN, written.landed(count)));
     }
 }
 
 #[inline(always)]
 fn mark_at(grain: &Grain, word: usize) -> Mark {
-    Mark::unpack([grain[word], grain[word + 1], grain[word + 2]])
+    Mark::unpack(grain[word])
 }
 
 #[inline(always)]
 fn set(grain: &mut Grain, word: usize, mark: Mark) {
-    grain[word..word + 3].copy_from_slice(&mark.pack());
+    grain[word] = mark.pack();
 }
 
 fn behind(order: &Order, other: Mark) -> Result<(), Clash> {
     if order.has_seen(other) { Ok(()) } else { Err(Clash::Unordered(other)) }
 }
 
-fn is_asynchronous(order: &Order, written: Mark) -> bool {
-    written.is_pending() || order.is_engines(written)
+fn is_asynchronous(written: Mark) -> bool {
+    written.is_pending() || written.is_engines()
 }
 
 /// May something asynchronous read a grain?
 fn may_read(grain: &Grain, order: &Order) -> Result<(), Clash> {
     let written = mark_at(grain, WRITTEN);
-    if is_asynchronous(order, written) || grain[STATE] & COPIED != 0 {
+    if is_asynchronous(written) || grain[STATE] & COPIED != 0 {
         behind(order, written)
     } else if order.has_fenced(written) {
         Ok(())
@@ -197,10 +199,30 @@ fn behind_reads(grain: &Grain, order: &Order) -> Result<(), Clash> {
     }
 }
 
+/// Touches a grain. One with the past that the last one had gets the future that the last one has.
 #[inline(always)]
+fn touch_next(
+    grain: &mut Grain,
+    last: &mut Option<[Grain; 2]>,
+    touch: Touch,
+    order: &Order,
+    mark: Mark,
+) -> Result<(), Clash> {
+    match last {
+        Some([before, after]) if before == grain => *grain = *after,
+        _ => {
+            let before = *grain;
+            touch_grain(grain, touch, order, mark)?;
+            *last = Some([before, *grain]);
+        }
+    }
+    Ok(())
+}
+
+#[inline(never)]
 fn touch_grain(grain: &mut Grain, touch: Touch, order: &Order, mark: Mark) -> Result<(), Clash> {
     let written = mark_at(grain, WRITTEN);
-    let asynchronous = is_asynchronous(order, written);
+    let asynchronous = is_asynchronous(written);
     match touch {
         Touch::Load => {
             if asynchronous {

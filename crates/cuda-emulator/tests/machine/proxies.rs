@@ -197,7 +197,11 @@ fn the_destination_of_a_copy_is_left_alone() {
     // The other way round: it comes before the others have loaded.
     let arrive = "mbarrier.arrive.shared::cta.b64 _, [c];\n";
     let twice = |between: &str| {
-        format!("{BARRIERS}{fill}{}ld.shared.u32 %r0, [%at];\n{between}{IN}{}", wait("b", 0), wait("b", 1))
+        format!(
+            "{BARRIERS}{fill}{}{BARRIER}ld.shared.u32 %r0, [%at];\n{between}{IN}{}",
+            wait("b", 0),
+            wait("b", 1)
+        )
     };
     passes(&twice(BARRIER));
     passes(&twice(&format!("{arrive}{}", wait("c", 0))));

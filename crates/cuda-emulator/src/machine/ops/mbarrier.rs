@@ -43,15 +43,24 @@ impl Cpu<'_> {
         self.require_defined(slot, Use::Address)?;
         let addresses = self.addresses_at(slot, 0);
         let mut places = [(0, 0); 32];
+        // Mostly it is the same for all.
+        let mut last = None;
         for lane in lanes_of(self.mask) {
-            match self.shared_target(space, addresses[lane], SIZE, SIZE, Access::Atomic) {
-                Ok(place) => places[lane] = place,
-                Err(verdict) => return Err(self.fault(verdict, 1 << lane)),
-            }
-            if let Err(verdict) =
-                self.reach(places[lane].0).and_then(|()| self.comes_behind_init(places[lane]))
+            if let Some((address, place)) = last
+                && address == addresses[lane]
             {
-                return Err(self.fault(verdict, 1 << lane));
+                places[lane] = place;
+                continue;
+            }
+            let place = self.shared_target(space, addresses[lane], SIZE, SIZE, Access::Atomic);
+            let checked = place.and_then(|place| {
+                self.reach(place.0)?;
+                self.comes_behind_init(place)?;
+                Ok(place)
+            });
+            match checked {
+                Ok(place) => (places[lane], last) = (place, Some((addresses[lane], place))),
+                Err(verdict) => return Err(self.fault(verdict, 1 << lane)),
             }
         }
         Ok(places)
@@ -246,8 +255,17 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let mask = cpu.mask;
     let mut done = 0;
     let mut waits = None;
+    // Mostly it is the same for all.
+    let mut last = None;
     for lane in lanes_of(mask) {
         let (rank, address) = places[lane];
+        let asked = (places[lane], awaited[lane]);
+        if let Some((same, now)) = last
+            && same == asked
+        {
+            done |= u32::from(now) << lane;
+            continue;
+        }
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok(passed(b, lane))) {
             Ok(now) => now,
             Err(flow) => return flow,
@@ -270,6 +288,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             Err(flow) => return flow,
         };
         done |= u32::from(now) << lane;
+        last = Some((asked, now));
     }
     if let (0, Some(Wait::Mbarrier(address, phase, _)), false) = (done, waits, cpu.resumed)
         && i.aux & BLOCKS != 0
