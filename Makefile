@@ -3,6 +3,7 @@
 #   make demo    FP8 projections of a real model's weights, against its golden values
 #   make test    all tests
 #   make bench   all benches
+#   make bundle  all that a GPU machine without Rust and network needs to run tests and benches (docs/hardware.md)
 #   make check   formatting, clippy, docs, licences, advisories
 #
 # They use the GPU where there is one and the emulator otherwise; DEEPKERN_DEVICE=cuda|emulator decides.
@@ -10,7 +11,7 @@
 export DEEPKERN_REQUIRE_KERNELS := 1
 test lint: export DEEPKERN_DENY_PTXAS := 1
 
-.PHONY: demo test bench check lint deny bindings toolchain
+.PHONY: demo test bench bundle check lint deny bindings toolchain
 
 demo: toolchain
 	cargo run --release --quiet --example demo
@@ -20,6 +21,9 @@ test: toolchain
 
 bench: toolchain
 	cargo bench --workspace --benches
+
+bundle:
+	scripts/bundle.sh
 
 check: lint deny
 

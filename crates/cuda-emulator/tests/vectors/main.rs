@@ -35,11 +35,10 @@ fn all() -> Vec<Vector> {
     [wgmma::vectors(), mma::vectors(), tensor_map::vectors(), convert::vectors()].concat()
 }
 
-/// Where recorded files are: cargo says at run time where the package is, a program without cargo asks who compiled it.
+/// Where recorded files are.
 fn folder() -> PathBuf {
-    let package = || env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let named = env::var_os("CUDA_EMULATOR_VECTORS").map(PathBuf::from);
-    named.unwrap_or_else(|| Path::new(&package()).join("tests/vectors/recorded"))
+    named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/recorded"))
 }
 
 /// The recorded files, by name.
