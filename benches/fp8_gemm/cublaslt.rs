@@ -3,7 +3,7 @@
 //! It thinks in columns. Our D = A B^T, row by row, is its D^T = B A^T: its first operand is our B, its second our A,
 //! and both are transposed as its FP8 wants them.
 
-use std::{ffi::c_void, ptr, sync::Arc};
+use std::{ffi::c_void, ptr};
 
 use deepkern::{
     Device,
@@ -12,7 +12,7 @@ use deepkern::{
             result::{self, CublasError},
             sys::{self, cublasLtMatmulDescAttributes_t::*, cudaDataType},
         },
-        driver::{CudaSlice, CudaStream, DevicePtr},
+        driver::{CudaSlice, DevicePtr},
     },
     fp8::GemmShape,
 };
@@ -40,8 +40,9 @@ const WORKSPACE: usize = 32 << 20;
 /// The library, with what every multiplication needs.
 pub struct CublasLt {
     handle: sys::cublasLtHandle_t,
-    workspace: CudaSlice<u8>,
-    stream: Arc<CudaStream>,
+    /// Held for its address.
+    _workspace: CudaSlice<u8>,
+    workspace: u64,
     version: usize,
 }
 
@@ -66,10 +67,11 @@ impl CublasLt {
             return Err("these block scales are for Hopper alone".into());
         }
         let stream = device.context().default_stream();
-        let workspace = stream.alloc_zeros(WORKSPACE).map_err(text)?;
+        let buffer = stream.alloc_zeros(WORKSPACE).map_err(text)?;
+        let workspace = buffer.device_ptr(&stream).0;
         stream.synchronize().map_err(text)?;
         let handle = called("cublasLtCreate", result::create_handle())?;
-        Ok(Self { handle, workspace, stream, version })
+        Ok(Self { handle, _workspace: buffer, workspace, version })
     }
 
     pub fn version(&self) -> usize {
@@ -154,7 +156,6 @@ impl<'a> Multiplication<'a> {
         let (one, zero) = (1f32, 0f32);
         let [a, b, d] = self.layouts;
         let algorithm = self.algorithm.as_ref().map_or(ptr::null(), ptr::from_ref);
-        let workspace = self.peer.workspace.device_ptr(&self.peer.stream).0;
         // SAFETY: the operands are as large as the layouts say, and outlive what is queued.
         let queued = unsafe {
             result::matmul(
@@ -171,7 +172,7 @@ impl<'a> Multiplication<'a> {
                 at.d as *mut c_void,
                 d,
                 algorithm,
-                workspace as *mut c_void,
+                self.peer.workspace as *mut c_void,
                 WORKSPACE,
                 operands.stream.cu_stream().cast(),
             )

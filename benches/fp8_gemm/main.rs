@@ -151,6 +151,7 @@ impl Theirs {
     fn new(peer: &CublasLt, operands: &Operands) -> Result<Self, String> {
         let multiplication = Multiplication::new(peer, operands)?;
         let ours = operands.result(0).map_err(text)?;
+        operands.spoil(0).map_err(text)?;
         multiplication.run(operands, 0)?;
         let theirs = operands.result(0).map_err(text)?;
         let difference = operands::difference(&ours, &theirs);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deepkern::{
     Device, MatrixViewMut, Result,
-    cudarc::driver::{CudaSlice, CudaStream, DevicePtr},
+    cudarc::driver::{CudaSlice, CudaStream, DevicePtr, result},
     fp8::{BLOCK, F8E4M3, Fp8View, GemmPlan, GemmShape, ScaleLayout, Vec128},
 };
 use half::bf16;
@@ -41,6 +41,7 @@ pub struct Operands {
     pub shape: GemmShape,
     pub stream: Arc<CudaStream>,
     copies: Vec<Buffers>,
+    addresses: Vec<Addresses>,
 }
 
 struct Buffers {
@@ -49,6 +50,18 @@ struct Buffers {
     b: CudaSlice<F8E4M3>,
     b_scales: CudaSlice<f32>,
     d: CudaSlice<bf16>,
+}
+
+impl Buffers {
+    fn addresses(&self, stream: &CudaStream) -> Addresses {
+        Addresses {
+            a: self.a.device_ptr(stream).0,
+            a_scales: self.a_scales.device_ptr(stream).0,
+            b: self.b.device_ptr(stream).0,
+            b_scales: self.b_scales.device_ptr(stream).0,
+            d: self.d.device_ptr(stream).0,
+        }
+    }
 }
 
 /// Addresses of one copy.
@@ -110,25 +123,19 @@ impl Operands {
             };
             all.push(copy);
         }
+        // Everything goes to one stream, which is waited for before anything is freed.
+        let addresses = all.iter().map(|copy| copy.addresses(&stream)).collect();
         stream.synchronize()?;
-        Ok(Self { shape, stream, copies: all })
+        Ok(Self { shape, stream, copies: all, addresses })
     }
 
     pub fn copies(&self) -> usize {
         self.copies.len()
     }
 
+    /// Where a copy is. In a capture cudarc may not be asked: it would have the graph wait for what came before.
     pub fn addresses(&self, copy: usize) -> Addresses {
-        let Buffers { a, a_scales, b, b_scales, d } = &self.copies[copy];
-        // Everything goes to one stream, which is waited for before anything is freed.
-        let stream = &self.stream;
-        Addresses {
-            a: a.device_ptr(stream).0,
-            a_scales: a_scales.device_ptr(stream).0,
-            b: b.device_ptr(stream).0,
-            b_scales: b_scales.device_ptr(stream).0,
-            d: d.device_ptr(stream).0,
-        }
+        self.addresses[copy]
     }
 
     /// Queues our GEMM on one copy, as an engine with memory of its own does.
@@ -141,6 +148,14 @@ impl Operands {
             let b = Fp8View::from_raw(at.b, at.b_scales, n, k, k, Self::b_scale_stride(self.shape))?;
             plan.run(&self.stream, a, b, MatrixViewMut::from_raw(at.d, m, n, n)?)
         }
+    }
+
+    /// Makes a copy's D NaN, so that no result there is taken for another's.
+    pub fn spoil(&self, copy: usize) -> Result<()> {
+        let bytes = 2 * self.padded_m() * self.shape.n;
+        // SAFETY: that many bytes are D's.
+        unsafe { result::memset_d8_async(self.addresses[copy].d, 0xff, bytes, self.stream.cu_stream()) }?;
+        Ok(())
     }
 
     /// The first and the last rows of a copy's D.
