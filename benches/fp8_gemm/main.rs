@@ -72,6 +72,8 @@ fn main() {
         .sample_size(SAMPLES)
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(400))
+        // Criterion's own statistics are no part of the table, and need not be exact.
+        .nresamples(2_000)
         .without_plots()
         .configure_from_args();
     let mut rows = Vec::new();
@@ -80,9 +82,13 @@ fn main() {
         let copies = cold.div_ceil(Operands::bytes(shape)).max(2);
         let ours = || Ours::new(&device, &pool, shape, copies).expect("the GEMM is launched");
         rows.extend(bench(&mut criterion, ours, &peer, &machine, shape));
+        // After each, for one that takes too long may be ended.
+        table::write(&machine, peer.as_ref().map(CublasLt::version), &rows);
     }
     criterion.final_summary();
-    table::finish(&machine, peer.as_ref().map(CublasLt::version), &rows);
+    if !rows.is_empty() {
+        println!("\n{}", table::text(&machine, peer.as_ref().map(CublasLt::version), &rows));
+    }
 }
 
 /// Times one shape. Nothing if the command line asks for others only; then nothing is made either.

@@ -110,13 +110,11 @@ const HEADINGS: [&str; 13] = [
     "[2]",
 ];
 
-/// Prints the table and writes both files.
-pub fn finish(machine: &Machine, cublaslt: Result<usize, &String>, rows: &[Row]) {
+/// Writes both files, if there is anything to write.
+pub fn write(machine: &Machine, cublaslt: Result<usize, &String>, rows: &[Row]) {
     if rows.is_empty() {
         return;
     }
-    let text = text(machine, cublaslt, rows);
-    println!("\n{text}");
     let folder = env::var_os("DEEPKERN_BENCH_OUT").map_or_else(|| "target/bench".into(), PathBuf::from);
     let json = serde_json::json!({
         "machine": machine,
@@ -126,16 +124,16 @@ pub fn finish(machine: &Machine, cublaslt: Result<usize, &String>, rows: &[Row])
     });
     let write = || {
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("fp8_gemm.txt"), &text)?;
+        fs::write(folder.join("fp8_gemm.txt"), text(machine, cublaslt, rows))?;
         fs::write(folder.join("fp8_gemm.json"), format!("{json:#}\n"))
     };
-    match write() {
-        Ok(()) => println!("written to {}", folder.join("fp8_gemm.{txt,json}").display()),
-        Err(error) => eprintln!("not written to {}: {error}", folder.display()),
+    if let Err(error) = write() {
+        eprintln!("not written to {}: {error}", folder.display());
     }
 }
 
-fn text(machine: &Machine, cublaslt: Result<usize, &String>, rows: &[Row]) -> String {
+/// The table.
+pub fn text(machine: &Machine, cublaslt: Result<usize, &String>, rows: &[Row]) -> String {
     let mut text = format!("FP8 GEMM on {}\n", machine.name);
     if machine.emulated {
         text +=
