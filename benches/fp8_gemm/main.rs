@@ -161,8 +161,7 @@ impl Theirs {
         multiplication.run(operands, 0)?;
         let theirs = operands.result(0).map_err(text)?;
         let difference = operands::difference(&ours, &theirs);
-        // NaN is no number below.
-        if !(difference < CLOSE) {
+        if difference.is_nan() || difference >= CLOSE {
             return Err(format!("its result differs from ours by {difference:.2e}: not timed"));
         }
         let launches = Launches::capture(&operands.stream, operands.copies(), |copy| {
