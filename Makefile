@@ -3,6 +3,7 @@
 #   make demo      FP8 projections of a real model's weights, against its golden values
 #   make test      all tests
 #   make bench     all benches
+#   make bundle    all that a GPU machine without Rust and network needs (docs/hardware.md)
 #   make check     formatting, clippy, docs, licences, advisories
 #   make counters  docs/counters.md anew, after a change to the FP8 GEMM
 #
@@ -11,7 +12,7 @@
 export DEEPKERN_REQUIRE_KERNELS := 1
 test lint: export DEEPKERN_DENY_PTXAS := 1
 
-.PHONY: demo test bench check lint deny bindings counters toolchain
+.PHONY: demo test bench bundle check lint deny bindings counters toolchain
 
 demo: toolchain
 	cargo run --release --quiet --example demo
@@ -21,6 +22,9 @@ test: toolchain
 
 bench: toolchain
 	cargo bench --workspace --benches
+
+bundle:
+	scripts/bundle.sh
 
 check: lint deny
 

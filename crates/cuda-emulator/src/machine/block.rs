@@ -3,10 +3,10 @@
 use super::access::NoShadow;
 use super::cluster::ClusterState;
 use super::grid::Launch;
+use super::ops::wgmma::Warpgroup;
 use super::order::{Clock, Gate, Order};
 use super::pattern::Patterns;
 use super::tally::Tally;
-use super::ops::wgmma::Warpgroup;
 pub use super::warp::Stop;
 use super::warp::Warp;
 use crate::code::Kernel;

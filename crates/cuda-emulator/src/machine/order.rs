@@ -202,7 +202,7 @@ impl Clock {
     /// other three too, which have issued the same.
     pub fn land_others(&mut self, number: u32) {
         let half = self.order.seen.len() / 2;
-        let own = half + usize::from(self.entry);
+        let own = half + usize::from(self.warp);
         let Some(&landed) = self.order.seen.get(own) else { return };
         let first = own - number as usize % 4;
         let warps = self.order.seen.iter_mut().take(2 * half).skip(first).take(4);

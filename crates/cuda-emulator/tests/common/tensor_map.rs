@@ -6,7 +6,7 @@ use cudarc::driver::sys::{
 };
 
 /// The arguments of `cuTensorMapEncodeTiled`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tiled {
     pub element: CUtensorMapDataType,
     pub rank: u32,
