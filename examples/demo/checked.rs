@@ -64,17 +64,22 @@ impl Checked<'_> {
         let product = self.engine.gemm(&weight.name, m)?;
         let exact = reference::gemm(quantized, &weight.quantized, None, m, n, k);
         let bound = if product.variant.uses_tensor_cores() { TENSOR_CORE_BOUND } else { ROUNDING_BOUND };
-        let rounding = product.values.iter().zip(&exact).map(|(&ours, exact)| {
+        let away = |values: &[f32], from: &dyn Fn(usize) -> f64| {
             let floor = ROUNDING_FLOOR / bound;
-            (f64::from(ours) - exact.value).abs() / (exact.magnitude + floor)
-        });
-        let rounding = rounding.fold(0.0, largest);
+            let each = values.iter().zip(&exact).enumerate();
+            each.map(|(i, (&value, exact))| (f64::from(value) - from(i)).abs() / (exact.magnitude + floor))
+                .fold(0.0, largest)
+        };
+        let rounding = away(&product.values, &|i| exact[i].value);
+        let apart = away(&product.values, &|i| f64::from(product.simple[i]));
 
         let output = product.values.iter().map(|&value| f64::from(value)).collect();
         let output = Matrix { rows: m, columns: n, values: output };
         let quantisation = relative_error(&output, &input.times_transposed(&weight.dequantized()));
 
         self.report.check(format!("rounding of {}", weight.name), rounding, bound);
+        let name = format!("difference of {} from the simple kernel's", weight.name);
+        self.report.check(name, apart, bound + ROUNDING_BOUND);
         self.report.check(format!("quantisation error of {}", weight.name), quantisation, QUANTISATION_BOUND);
         // A GPU does not count.
         if let Some(counted) = &product.counted {

@@ -23,6 +23,8 @@ use crate::checkpoint::Weight;
 /// The output of a GEMM.
 pub struct Product {
     pub values: Vec<f32>,
+    /// The same by the kernel on CUDA cores.
+    pub simple: Vec<f32>,
     pub variant: GemmVariant,
     /// What its tiling needs.
     pub work: GemmWork,
@@ -39,7 +41,7 @@ pub struct Engine {
     ended: CudaEvent,
     weights: HashMap<String, Fp8Weight>,
     quantize_plans: HashMap<(usize, usize), QuantizePlan<bf16, Vec128>>,
-    gemm_plans: HashMap<GemmShape, GemmPlan<f32>>,
+    gemm_plans: HashMap<GemmShape, [GemmPlan<f32>; 2]>,
     // The input of a projection, its quantised form, and the output, each at the start of its buffer.
     x: CudaSlice<bf16>,
     codes: CudaSlice<F8E4M3>,
@@ -90,13 +92,17 @@ impl Engine {
         )
     }
 
-    /// Multiplies what was quantised last with a weight.
+    /// Multiplies what was quantised last with a weight, by the kernel that the plan chooses and by the simple one.
     pub fn gemm(&mut self, weight: &str, m: usize) -> Result<Product> {
         let weight = &self.weights[weight];
         let shape = GemmShape { m, n: weight.rows(), k: weight.columns() };
-        let plan = match self.gemm_plans.entry(shape) {
-            Entry::Occupied(plan) => plan.into_mut(),
-            Entry::Vacant(none) => none.insert(GemmPlan::new(&self.device, shape)?),
+        let simple = GemmVariant::Simple { rows: 64 };
+        let [plan, simple] = match self.gemm_plans.entry(shape) {
+            Entry::Occupied(plans) => plans.into_mut(),
+            Entry::Vacant(none) => none.insert([
+                GemmPlan::new(&self.device, shape)?,
+                GemmPlan::with_variant(&self.device, shape, simple)?,
+            ]),
         };
         let a = Fp8MatrixView::new(self.codes.as_view(), self.scales.as_view(), m, shape.k)?;
         let d = MatrixViewMut::new(self.d.as_view_mut(), m, shape.n)?;
@@ -104,12 +110,19 @@ impl Engine {
         self.started.record(&self.stream)?;
         plan.run(&self.stream, a, weight, d)?;
         self.ended.record(&self.stream)?;
+        let milliseconds = self.started.elapsed_ms(&self.ended)?;
+        let counted = cuda_emulator::last_launch().map(|launch| launch.counters);
+        let values = self.stream.clone_dtoh(&self.d.slice(..m * shape.n))?;
+
+        let a = Fp8MatrixView::new(self.codes.as_view(), self.scales.as_view(), m, shape.k)?;
+        simple.run(&self.stream, a, weight, MatrixViewMut::new(self.d.as_view_mut(), m, shape.n)?)?;
         Ok(Product {
+            values,
+            simple: self.stream.clone_dtoh(&self.d.slice(..m * shape.n))?,
             variant: plan.variant(),
             work: plan.work(),
-            milliseconds: self.started.elapsed_ms(&self.ended)?,
-            counted: cuda_emulator::last_launch().map(|launch| launch.counters),
-            values: self.stream.clone_dtoh(&self.d.slice(..m * shape.n))?,
+            milliseconds,
+            counted,
         })
     }
 

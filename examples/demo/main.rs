@@ -15,6 +15,7 @@
 //! | --- | --- | --- | --- |
 //! | codes and scales of each input | `deepkern::reference::quantize` | the same bits | the quantise kernel |
 //! | rounding of each GEMM | f64 product of the same codes and scales | 2e-6 of the sum of magnitudes, each element; on tensor cores, which keep 13 fraction bits, 136/8192 | the GEMM kernel, weights that reached the device otherwise than they are in the checkpoint |
+//! | each GEMM against the simple kernel | the same product on CUDA cores | the sum of both bounds | one of them, whatever the reference says |
 //! | quantisation error of each GEMM | f64 product of the input before quantisation | 0.030 | quantisation that is right but useless |
 //! | multiply-adds of each GEMM, as the emulator counts them | what the tiling needs | the same number | work left out or done twice |
 //! | f64 against golden, each part | another implementation's float32 | 1e-5 | the checkpoint: doubling any one scale of it has an effect of 7e-4 or more |

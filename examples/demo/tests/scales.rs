@@ -6,7 +6,13 @@
 //!
 //! The few are drawn by a seed, printed; `DEEPKERN_SEED` repeats one.
 
-use std::{collections::HashMap, convert::Infallible, env, thread};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    env,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
 use deepkern::{
     Device,
@@ -199,10 +205,17 @@ fn failures(
     report.failures().collect()
 }
 
+/// The device, for one test at a time: what was counted is that of its last launch.
+fn device() -> (MutexGuard<'static, ()>, Device) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("{}", cuda_emulator::choose(env::var("DEEPKERN_DEVICE").ok().as_deref()).expect("a driver"));
+    (guard, Device::new(0).expect("a device"))
+}
+
 #[test]
 fn a_scale_doubled_fails_the_demo() {
-    println!("{}", cuda_emulator::choose(env::var("DEEPKERN_DEVICE").ok().as_deref()).expect("a driver"));
-    let device = Device::new(0).expect("a device");
+    let (_one_at_a_time, device) = device();
     let (model, golden) = load();
     let file = File::read(&model.config);
     let mut draw = draw();
@@ -221,8 +234,7 @@ fn a_scale_doubled_fails_the_demo() {
 
 #[test]
 fn a_scale_of_an_activation_doubled_fails_the_demo() {
-    println!("{}", cuda_emulator::choose(env::var("DEEPKERN_DEVICE").ok().as_deref()).expect("a driver"));
-    let device = Device::new(0).expect("a device");
+    let (_one_at_a_time, device) = device();
     let (model, _) = load();
     let weight = &model.layers[0].attention.o;
     let mut engine = Engine::new(&device, &[weight], 7).expect("enough memory");
