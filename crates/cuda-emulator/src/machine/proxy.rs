@@ -145,7 +145,8 @@ impl Cpu<'_> {
             self.cluster.readings.push(Reading { id, rank, ranges, mark });
         }
         if let Some((rank, ranges)) = written {
-            self.reach(rank)?;
+            // The block may not end before it has landed; who knows that knows that it was issued.
+            self.has_started(rank)?;
             for range in ranges {
                 let offsets = range.start - SHARED_START..range.end - SHARED_START;
                 self.touch("the destination of an asynchronous copy", rank, offsets, write)?;
@@ -154,22 +155,28 @@ impl Cpu<'_> {
         Ok(id)
     }
 
-    /// May this warp reach a block's shared memory: has it started, and not ended?
+    /// May this warp reach a block's shared memory, and does so: the block may not end before this is over.
     pub fn reach(&mut self, rank: u32) -> Result<(), Verdict> {
-        if rank == self.block.rank {
-            return Ok(());
+        self.has_started(rank)?;
+        let mark = self.warp.clock.mark(self.pc);
+        if rank != self.block.rank
+            && let Some(watch) = &mut self.cluster.shared[rank as usize].watch
+        {
+            watch.remote[usize::from(mark.warp)] = mark;
         }
+        Ok(())
+    }
+
+    /// Has a block started, as far as this warp can know, and not ended?
+    fn has_started(&self, rank: u32) -> Result<(), Verdict> {
+        let Some(watch) = &self.cluster.shared[rank as usize].watch else { return Ok(()) };
         let warps = self.launch.warps();
-        let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
         let first = rank as usize * warps;
         let problem = match self.warp.clock.order().has_seen_any(first..first + warps) {
+            _ if rank == self.block.rank => return Ok(()),
             _ if watch.ended => "it has ended, and its shared memory with it",
             false => "it may not have started: nothing here comes behind anything of it",
-            true => {
-                let mark = self.warp.clock.mark(self.pc);
-                watch.remote[usize::from(mark.warp)] = mark;
-                return Ok(());
-            }
+            true => return Ok(()),
         };
         Err(Verdict::Remote { rank, problem: problem.to_owned() })
     }

@@ -268,3 +268,21 @@ fn blocks_of_a_cluster_start_and_end_together() {
         assert!(matches!(finding.verdict.kind(), "remote" | "in-flight"), "{finding}");
     }
 }
+
+/// A block that another one copies into may end once it has waited for the copy: it need not know more of the other.
+#[test]
+fn who_has_waited_for_a_copy_may_end() {
+    let both = "
+        barrier.cluster.arrive;
+        barrier.cluster.wait;
+        mov.u32 %r0, %cluster_ctarank;
+        mov.u32 %r1, tile;
+        mad.lo.u32 %r1, %r0, 256, %r1;
+        mov.u16 %mask, 3;
+        @%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 512;
+        @%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%r1], [%in], 256, [b], %mask;
+    ";
+    let start = format!(".reg .b16 %mask;\n{BARRIERS}{both}");
+    passes_in(&format!("{start}{}", wait("b", 0)), 2);
+    caught_in("in-flight", &format!("{start}ret; // HERE\n"), 2);
+}
