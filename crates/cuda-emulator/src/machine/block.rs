@@ -256,7 +256,7 @@ pub struct Random(u64);
 
 impl Random {
     /// Instructions of a warp's turn at most.
-    const SLICE: u64 = 4096;
+    const SLICE: u64 = 128;
 
     /// From a seed.
     pub fn new(seed: u64) -> Self {

@@ -6,7 +6,7 @@ use crate::machine::lanes::both;
 use crate::machine::matrix::fragment::{DEPTH, ROWS};
 use crate::machine::ops::Modifiers;
 use crate::machine::{Cpu, Flow};
-use crate::numeric::tensor_core::{Accumulator, Operation, Unit, multiply_accumulate};
+use crate::numeric::tensor_core::{Accumulator, Operation, Unit, multiply_fragment};
 use crate::ptx::ast::{Instruction, Type};
 
 const COLUMNS: usize = 8;
@@ -27,7 +27,7 @@ fn multiply(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let (mut a_codes, mut b_codes) = ([0; ROWS * DEPTH], [0; COLUMNS * DEPTH]);
     tensor::read_a(cpu, a, depth, &mut a_codes, &mut undefined);
     tensor::read_b(cpu, b, depth, &mut b_codes, &mut undefined);
-    let mut d = [0; ROWS * COLUMNS];
+    let mut d = [[0; 32]; COLUMNS / 2];
     tensor::read_d(cpu, &op, c, &mut d);
     let mut halves = [[0; 2]; 4];
     for (register, (halves, c)) in halves.iter_mut().zip(c).enumerate() {
@@ -36,7 +36,7 @@ fn multiply(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
 
     let (a_codes, b_codes) = (&a_codes[..ROWS * depth], &b_codes[..COLUMNS * depth]);
-    multiply_accumulate(&op, cpu.launch.arithmetic, a_codes, b_codes, &mut d);
+    multiply_fragment(&op, cpu.launch.arithmetic, a_codes, b_codes, &mut d);
     cpu.block.tally.multiply(&op, ROWS);
 
     tensor::write_d(&mut cpu.warp.registers, &op, results, &d);

@@ -5,6 +5,7 @@ use crate::code::{Class, DecodeError, Decoder, Slot};
 use crate::machine::matrix::fragment::{self, DEPTH, ROWS};
 use crate::machine::registers::{Raw, Registers};
 use crate::machine::{Cpu, Flow};
+use crate::numeric::tensor_core::accumulators::Register;
 use crate::numeric::tensor_core::{Accumulator, Format, Operation, Unit};
 use crate::ptx::ast::{Operand, Type};
 use crate::verdict::Verdict;
@@ -279,54 +280,29 @@ pub fn undefined_result(undefined: &Undefined, d: Accumulator, register: usize, 
     }
 }
 
-/// Accumulators as 16 rows of `n` elements.
+/// Accumulators as their registers, those of two f16 as two.
 #[inline(always)]
-pub fn read_d(cpu: &Cpu<'_>, op: &Operation, slots: &[Slot], to: &mut [u32]) {
-    let row = |register: usize| u32::row(&cpu.warp.registers, cpu.kernel, slots[register]);
-    for eight in 0..op.n / 8 {
-        for half in 0..2 {
-            // Eight rows of eight elements: four lanes a row, two elements a lane.
-            let at = |m: usize| (m + 8 * half) * op.n + 8 * eight;
-            if op.d == Accumulator::F16 {
-                let pairs = row(2 * eight + half);
-                for (m, pairs) in pairs.as_chunks::<4>().0.iter().enumerate() {
-                    let to = &mut to[at(m)..][..8];
-                    for c in 0..4 {
-                        (to[2 * c], to[2 * c + 1]) = (pairs[c] & 0xffff, pairs[c] >> 16);
-                    }
-                }
-            } else {
-                let (even, odd) = (row(4 * eight + 2 * half), row(4 * eight + 2 * half + 1));
-                for (m, (even, odd)) in even.as_chunks::<4>().0.iter().zip(odd.as_chunks::<4>().0).enumerate()
-                {
-                    let to = &mut to[at(m)..][..8];
-                    for c in 0..4 {
-                        (to[2 * c], to[2 * c + 1]) = (even[c], odd[c]);
-                    }
-                }
-            }
+pub fn read_d(cpu: &Cpu<'_>, op: &Operation, slots: &[Slot], to: &mut [Register]) {
+    let row = |slot: &Slot| u32::row(&cpu.warp.registers, cpu.kernel, *slot);
+    if op.d == Accumulator::F16 {
+        for ([even, odd], slot) in to.as_chunks_mut::<2>().0.iter_mut().zip(slots) {
+            let pairs = row(slot);
+            (*even, *odd) = (pairs.map(|pair| pair & 0xffff), pairs.map(|pair| pair >> 16));
         }
+    } else {
+        to.iter_mut().zip(slots).for_each(|(to, slot)| *to = *row(slot));
     }
 }
 
 /// The inverse of [`read_d`].
 #[inline(always)]
-pub fn write_d(registers: &mut Registers, op: &Operation, slots: &[Slot], from: &[u32]) {
-    for (register, slot) in slots.iter().enumerate() {
-        let row = u32::row_mut(registers, *slot);
-        // As above, a register at a time: its eight, its half, and which of a pair.
-        let (eight, half, which) = match op.d {
-            Accumulator::F16 => (register / 2, register % 2, 0),
-            _ => (register / 4, register / 2 % 2, register % 2),
-        };
-        for (m, lanes) in row.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let from = &from[(m + 8 * half) * op.n + 8 * eight..][..8];
-            for c in 0..4 {
-                lanes[c] = match op.d {
-                    Accumulator::F16 => from[2 * c] | from[2 * c + 1] << 16,
-                    _ => from[2 * c + which],
-                };
-            }
+pub fn write_d(registers: &mut Registers, op: &Operation, slots: &[Slot], from: &[Register]) {
+    if op.d == Accumulator::F16 {
+        for ([even, odd], slot) in from.as_chunks::<2>().0.iter().zip(slots) {
+            let pair = |lane: usize| even[lane] | odd[lane] << 16;
+            *u32::row_mut(registers, *slot) = std::array::from_fn(pair);
         }
+    } else {
+        from.iter().zip(slots).for_each(|(from, slot)| *u32::row_mut(registers, *slot) = *from);
     }
 }

@@ -23,6 +23,20 @@ impl Memory {
         let offset = offset as usize;
         Self { data: self.data.wrapping_add(offset), shadow: self.shadow.map(|s| s.wrapping_add(offset)) }
     }
+
+    /// Tells the host that these bytes will be read. The rows of a box are far from each other, so that it would
+    /// wait for every one of them.
+    #[inline(always)]
+    fn prefetch(self, bytes: u32) {
+        #[cfg(target_arch = "x86_64")]
+        for offset in (0..bytes as usize).step_by(64) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            for start in [Some(self.data), self.shadow].into_iter().flatten() {
+                // SAFETY: a hint, whatever the address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset).cast()) };
+            }
+        }
+    }
 }
 
 /// What `cp.reduce.async.bulk.tensor` does to an element.
@@ -95,6 +109,7 @@ impl Tile {
     pub unsafe fn load(&self, shared: Memory, global: &mut dyn FnMut(u64, u32) -> Memory) {
         let (swizzle, fill) = (self.map.swizzle, self.map.fill.pattern());
         let rounds = matches!(self.map.element, ElementType::Tf32 | ElementType::Tf32Ftz);
+        self.ranges(|address, bytes| global(address, bytes).prefetch(bytes));
         self.pieces(|piece| {
             let source = piece.global.map(|address| global(address, piece.bytes));
             chunks(piece, swizzle, |run| {

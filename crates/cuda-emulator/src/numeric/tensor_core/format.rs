@@ -45,33 +45,30 @@ impl Format {
     }
 }
 
-/// The numbers of all E4M3 codes.
-pub static E4M3: [f32; 256] = {
-    let mut numbers = [0.0; 256];
-    let mut code = 0;
-    while code < 256 {
-        let (field, fraction) = (code >> 3 & 15, code & 7);
-        let magnitude = match (field, fraction) {
-            (15, 7) => f32::NAN,
-            (0, _) => fraction as f32 / 512.0,
-            _ => f32::from_bits(((field + 127 - 7) << 23 | fraction << 20) as u32),
-        };
-        numbers[code] = if code & 0x80 == 0 { magnitude } else { -magnitude };
-        code += 1;
-    }
-    numbers
-};
+/// The number of an E4M3.
+#[inline(always)]
+pub const fn e4m3(code: u8) -> f32 {
+    let (sign, magnitude) = (code as u32 & 0x80, code as u32 & 0x7f);
+    let number = match magnitude {
+        0x7f => f32::NAN,
+        // Subnormal numbers are counted, not scaled: subnormal numbers of an f32 are slow on some hosts.
+        0..8 => magnitude as f32 / 512.0,
+        _ => f32::from_bits((magnitude << 20) + ((127 - 7) << 23)),
+    };
+    f32::from_bits(sign << 24 | number.to_bits())
+}
 
-/// The numbers of all E5M2 codes: an E5M2 is the upper half of an f16.
-pub static E5M2: [f32; 256] = {
-    let mut numbers = [0.0; 256];
-    let mut code = 0;
-    while code < 256 {
-        numbers[code] = f16((code as u16) << 8);
-        code += 1;
-    }
-    numbers
-};
+/// The number of an E5M2: it is the upper half of an f16.
+#[inline(always)]
+pub const fn e5m2(code: u8) -> f32 {
+    let (sign, magnitude) = (code as u32 & 0x80, code as u32 & 0x7f);
+    let number = match magnitude {
+        0x7c.. => f32::from_bits(0xff << 23 | magnitude << 21),
+        0..4 => magnitude as f32 / 65536.0,
+        _ => f32::from_bits((magnitude << 21) + ((127 - 15) << 23)),
+    };
+    f32::from_bits(sign << 24 | number.to_bits())
+}
 
 /// The number of an f16's bits.
 #[inline(always)]
@@ -99,7 +96,7 @@ pub const fn tf32(bits: u32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{E4M3, E5M2, f16};
+    use super::{e4m3, e5m2, f16};
 
     /// A number by its definition.
     fn number(code: u32, exponent: u32, mantissa: u32) -> f64 {
@@ -116,7 +113,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_their_codes() {
         for code in 0..256u32 {
-            let (e4m3, e5m2) = (f64::from(E4M3[code as usize]), f64::from(E5M2[code as usize]));
+            let (e4m3, e5m2) = (f64::from(e4m3(code as u8)), f64::from(e5m2(code as u8)));
             match code & 0x7f {
                 0x7f => assert!(e4m3.is_nan() && e5m2.is_nan()),
                 0x7d | 0x7e => assert!(e4m3 == number(code, 4, 3) && e5m2.is_nan()),

@@ -52,6 +52,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::accumulators::{self, REGISTERS, Register, SIDE, Tile};
 use super::operands::{self, Columns, NONE, Row, WIDTH};
 use super::{Accumulator, Format, Operation, Unit, aligned, format, half};
 
@@ -88,14 +89,8 @@ impl Rule {
     }
 }
 
-/// Rows whose sums are made side by side: enough that the compiler makes vectors of the columns.
-const ROWS: usize = 4;
-
-/// Something of each of the sums that are made side by side.
-type Tile<T> = [[T; WIDTH]; ROWS];
-
 #[inline(always)]
-pub fn run(op: &Operation, a: &[u8], b: &[u8], d: &mut [u32]) {
+pub fn run(op: &Operation, a: &[u8], b: &[u8], d: &mut [Register]) {
     let rule = Rule::of(op);
     let half = op.d == Accumulator::F16;
     // FP8 as f16, in two parts.
@@ -106,34 +101,26 @@ pub fn run(op: &Operation, a: &[u8], b: &[u8], d: &mut [u32]) {
     let mut rows = operands::rows(op, &a);
     rows.iter_mut().for_each(|row| row.align(least(op.a)));
     let mut columns = Columns::new();
-    for first in (0..op.n).step_by(WIDTH) {
+    let start = |bits: u32| if half { format::f16(bits as u16) } else { f32::from_bits(bits) };
+    let end = |sum: f32| match sum {
+        x if half => half::bits(x),
+        x if x.is_nan() => 0x7fff_ffff,
+        x => x.to_bits(),
+    };
+    for (first, d) in (0..op.n).step_by(WIDTH).zip(d.chunks_mut(REGISTERS)) {
         columns.read(op, &b, first);
         columns.align(op.k, least(op.b));
-        let width = WIDTH.min(op.n - first);
-        for (rows, d) in rows.as_chunks::<ROWS>().0.iter().zip(d.chunks_exact_mut(ROWS * op.n)) {
-            let mut c: Tile<f32> = [[0.0; WIDTH]; ROWS];
-            for (c, d) in c.iter_mut().zip(d.chunks_exact(op.n)) {
-                for (c, bits) in c.iter_mut().zip(&d[first..first + width]) {
-                    *c = if half { format::f16(*bits as u16) } else { f32::from_bits(*bits) };
-                }
-            }
+        for (row, rows) in (0..).step_by(SIDE).zip(rows.as_chunks().0) {
+            let mut c = accumulators::read(d, row, start);
             if parts {
-                let mut sum = [[0.0; WIDTH]; ROWS];
+                let mut sum = [[0.0; WIDTH]; SIDE];
                 add(&mut sum, rows, &columns, 0..op.k / 2, rule);
                 add(&mut sum, rows, &columns, op.k / 2..op.k, rule);
                 add_alone(&mut c, &sum, rule);
             } else {
                 add(&mut c, rows, &columns, 0..op.k, rule);
             }
-            for (c, d) in c.iter().zip(d.chunks_exact_mut(op.n)) {
-                for (c, bits) in c.iter().zip(&mut d[first..first + width]) {
-                    *bits = match half {
-                        true => half::bits(*c),
-                        false if c.is_nan() => 0x7fff_ffff,
-                        false => c.to_bits(),
-                    };
-                }
-            }
+            accumulators::write(d, row, &c, |_, sum| end(sum));
         }
     }
 }
@@ -168,13 +155,13 @@ fn add_alone(c: &mut Tile<f32>, sum: &Tile<f32>, rule: Rule) {
 /// these, so they are cut off by the conversion to integers; where it is not, or
 /// something is not finite, sums are made one by one.
 #[inline(always)]
-fn add(c: &mut Tile<f32>, rows: &[Row; ROWS], columns: &Columns, ks: Range<usize>, rule: Rule) {
+fn add(c: &mut Tile<f32>, rows: &[Row; SIDE], columns: &Columns, ks: Range<usize>, rule: Rule) {
     const LEAST: i16 = -100;
     const MOST: i16 = 126;
-    let mut top = [[NONE; WIDTH]; ROWS];
+    let mut top = [[NONE; WIDTH]; SIDE];
     for k in ks.clone() {
         let b = &columns.exponent[k];
-        for r in 0..ROWS {
+        for r in 0..SIDE {
             let a = rows[r].exponent[k];
             for j in 0..WIDTH {
                 top[r][j] = top[r][j].max(a.wrapping_add(b[j]));
@@ -182,8 +169,8 @@ fn add(c: &mut Tile<f32>, rows: &[Row; ROWS], columns: &Columns, ks: Range<usize
         }
     }
     let mut plain = columns.finite;
-    let mut scale = [[0.0; WIDTH]; ROWS];
-    for r in 0..ROWS {
+    let mut scale = [[0.0; WIDTH]; SIDE];
+    for r in 0..SIDE {
         plain &= rows[r].finite;
         for j in 0..WIDTH {
             let e = top[r][j].max(operands::exponent_of(c[r][j], -126));
@@ -197,17 +184,17 @@ fn add(c: &mut Tile<f32>, rows: &[Row; ROWS], columns: &Columns, ks: Range<usize
     }
     // Terms are below 2^(fraction + 2): the sum of so many of them is below 2^31.
     debug_assert!(ks.len() << (rule.fraction + 2) <= 1 << 31);
-    let mut sum = [[0i32; WIDTH]; ROWS];
+    let mut sum = [[0i32; WIDTH]; SIDE];
     for k in ks {
         let b = &columns.value[k];
-        for r in 0..ROWS {
+        for r in 0..SIDE {
             let a = rows[r].value[k];
             for j in 0..WIDTH {
                 sum[r][j] = sum[r][j].wrapping_add(cut(a * b[j] * scale[r][j]));
             }
         }
     }
-    for r in 0..ROWS {
+    for r in 0..SIDE {
         for j in 0..WIDTH {
             let total = f64::from(cut(c[r][j] * scale[r][j])) + f64::from(sum[r][j]);
             let total = total * half::power(i32::from(top[r][j]).wrapping_sub(rule.fraction));
@@ -220,7 +207,7 @@ fn add(c: &mut Tile<f32>, rows: &[Row; ROWS], columns: &Columns, ks: Range<usize
 }
 
 #[cold]
-fn add_one_by_one(c: &mut Tile<f32>, rows: &[Row; ROWS], columns: &Columns, ks: Range<usize>, rule: Rule) {
+fn add_one_by_one(c: &mut Tile<f32>, rows: &[Row; SIDE], columns: &Columns, ks: Range<usize>, rule: Rule) {
     for (c, row) in c.iter_mut().zip(rows) {
         for (j, c) in c.iter_mut().enumerate() {
             let products = ks

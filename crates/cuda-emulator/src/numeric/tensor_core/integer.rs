@@ -1,10 +1,11 @@
 //! Sums of bytes. Products of bytes and sums of 32 of them are small enough for
 //! an f32 to hold them exactly.
 
+use super::accumulators::Register;
 use super::{Operation, exact};
 
 #[inline(always)]
-pub fn run(op: &Operation, saturate: bool, a: &[u8], b: &[u8], d: &mut [u32]) {
+pub fn run(op: &Operation, saturate: bool, a: &[u8], b: &[u8], d: &mut [Register]) {
     exact::dots(
         op,
         a,

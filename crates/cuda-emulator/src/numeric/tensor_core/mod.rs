@@ -6,11 +6,12 @@
 //! - [`Arithmetic::Hardware`]: the sums of an H100, bit for bit as far as is known (`hardware`);
 //! - [`Arithmetic::Exact`]: fused multiply-adds in the order of k (`exact`).
 //!
-//! Files: `format` (codes become numbers), `operands` (matrices become numbers
+//! Files: `accumulators` (how D lies), `format` (codes become numbers), `operands` (matrices become numbers
 //! in the order in which they are used), `hardware` (sixteen sums at a time),
 //! `aligned` (the same for one sum, of any numbers), `exact`, `integer`, `half`
 //! (f16 accumulators).
 
+pub mod accumulators;
 mod aligned;
 mod exact;
 mod format;
@@ -19,6 +20,7 @@ mod hardware;
 mod integer;
 mod operands;
 
+use accumulators::Register;
 pub use format::Format;
 
 /// Rows of D.
@@ -77,12 +79,19 @@ pub struct Operation {
 }
 
 /// `d[m][n] += a[m][k] * b[n][k]`: `a` holds the codes of 16 rows and `b` those
-/// of `n` columns, `k` each, little-endian; `d` the accumulators' bits.
+/// of `n` columns, `k` each, little-endian; `d` the accumulators' bits, 16 rows of `n`.
 pub fn multiply_accumulate(op: &Operation, arithmetic: Arithmetic, a: &[u8], b: &[u8], d: &mut [u32]) {
+    let mut fragment = accumulators::of_matrix(d, op.n);
+    multiply_fragment(op, arithmetic, a, b, &mut fragment);
+    accumulators::to_matrix(&fragment, op.n, d);
+}
+
+/// The same where `d` is in registers (`accumulators`).
+pub fn multiply_fragment(op: &Operation, arithmetic: Arithmetic, a: &[u8], b: &[u8], d: &mut [Register]) {
     debug_assert!(op.n.is_multiple_of(8) && op.k <= operands::DEPTH);
     debug_assert_eq!(a.len(), ROWS * op.k * op.a.bytes());
     debug_assert_eq!(b.len(), op.n * op.k * op.b.bytes());
-    debug_assert_eq!(d.len(), ROWS * op.n);
+    debug_assert_eq!(d.len(), op.n / 2);
     #[cfg(target_arch = "x86_64")]
     if crate::code::has_avx2() {
         // SAFETY: this CPU has these features.
@@ -93,12 +102,12 @@ pub fn multiply_accumulate(op: &Operation, arithmetic: Arithmetic, a: &[u8], b: 
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
-fn with_avx2(op: &Operation, arithmetic: Arithmetic, a: &[u8], b: &[u8], d: &mut [u32]) {
+fn with_avx2(op: &Operation, arithmetic: Arithmetic, a: &[u8], b: &[u8], d: &mut [Register]) {
     run(op, arithmetic, a, b, d);
 }
 
 #[inline(always)]
-fn run(op: &Operation, arithmetic: Arithmetic, a: &[u8], b: &[u8], d: &mut [u32]) {
+fn run(op: &Operation, arithmetic: Arithmetic, a: &[u8], b: &[u8], d: &mut [Register]) {
     match (op.d, arithmetic) {
         (Accumulator::S32 { saturate }, _) => integer::run(op, saturate, a, b, d),
         (_, Arithmetic::Hardware) => hardware::run(op, a, b, d),

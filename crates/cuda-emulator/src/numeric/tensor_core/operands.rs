@@ -1,5 +1,6 @@
 //! Factors as numbers, in the order in which sums take them.
 
+use super::accumulators::place;
 use super::format::{self, Format};
 use super::{Operation, ROWS};
 
@@ -21,7 +22,7 @@ pub struct Row {
     pub finite: bool,
 }
 
-/// Columns of B; those that B does not have hold anything.
+/// Columns of B, in the order of [`place`]; those that B does not have hold anything.
 pub struct Columns {
     /// By k.
     pub value: [[f32; WIDTH]; DEPTH],
@@ -35,13 +36,13 @@ pub struct Columns {
 macro_rules! with_numbers {
     ($format:expr, $then:ident($($argument:expr),*)) => {
         match $format {
-            Format::E4m3 => $then($($argument,)* #[inline(always)] |c: [u8; 1]| format::E4M3[c[0] as usize]),
-            Format::E5m2 => $then($($argument,)* #[inline(always)] |c: [u8; 1]| format::E5M2[c[0] as usize]),
+            Format::E4m3 => $then($($argument,)* #[inline(always)] |[c]: [u8; 1]| format::e4m3(c)),
+            Format::E5m2 => $then($($argument,)* #[inline(always)] |[c]: [u8; 1]| format::e5m2(c)),
             Format::F16 => $then($($argument,)* #[inline(always)] |c| format::f16(u16::from_le_bytes(c))),
             Format::Bf16 => $then($($argument,)* #[inline(always)] |c| format::bf16(u16::from_le_bytes(c))),
             Format::Tf32 => $then($($argument,)* #[inline(always)] |c| format::tf32(u32::from_le_bytes(c))),
-            Format::S8 => $then($($argument,)* #[inline(always)] |c: [u8; 1]| f32::from(c[0] as i8)),
-            Format::U8 => $then($($argument,)* #[inline(always)] |c: [u8; 1]| f32::from(c[0])),
+            Format::S8 => $then($($argument,)* #[inline(always)] |[c]: [u8; 1]| f32::from(c as i8)),
+            Format::U8 => $then($($argument,)* #[inline(always)] |[c]: [u8; 1]| f32::from(c)),
         }
     };
 }
@@ -119,13 +120,54 @@ fn read_columns<const BYTES: usize>(
     codes: &[u8],
     number: impl Fn([u8; BYTES]) -> f32,
 ) {
+    if BYTES == 1 {
+        return read_bytes(columns, k, codes, |code| number([code; BYTES]));
+    }
     for (j, codes) in codes.as_chunks().0.chunks_exact(k).take(WIDTH).enumerate() {
         let mut column = [0.0; DEPTH];
         for (value, code) in column.iter_mut().zip(codes) {
             *value = number(*code);
         }
         for (values, value) in columns.value[..k].iter_mut().zip(column) {
-            values[j] = value;
+            values[place(j)] = value;
+        }
+    }
+}
+
+/// The same of bytes, which become columns before they become numbers: `k` is a multiple of 8.
+#[inline(always)]
+fn read_bytes(columns: &mut Columns, k: usize, codes: &[u8], number: impl Fn(u8) -> f32) {
+    let mut bytes = [[0; WIDTH]; DEPTH];
+    for (eight, codes) in codes.chunks_exact(8 * k).take(WIDTH / 8).enumerate() {
+        let mut words = [[0; DEPTH / 8]; 8];
+        for (column, codes) in codes.chunks_exact(k).enumerate() {
+            for (word, bytes) in words[place(column)].iter_mut().zip(codes.as_chunks().0) {
+                *word = u64::from_le_bytes(*bytes);
+            }
+        }
+        transpose(&mut words);
+        for (k, bytes) in bytes.iter_mut().enumerate() {
+            bytes[8 * eight..][..8].copy_from_slice(&words[k % 8][k / 8].to_le_bytes());
+        }
+    }
+    for (value, byte) in columns.value.as_flattened_mut().iter_mut().zip(bytes.as_flattened()) {
+        *value = number(*byte);
+    }
+}
+
+/// Transposes squares of eight by eight bytes, side by side: byte j of word i becomes byte i of word j.
+#[inline(always)]
+fn transpose(words: &mut [[u64; DEPTH / 8]; 8]) {
+    for (distance, mask) in
+        [(1, 0x00ff_00ff_00ff_00ff), (2, 0x0000_ffff_0000_ffff), (4, 0x0000_0000_ffff_ffff)]
+    {
+        for low in (0..8).filter(|word| word & distance == 0) {
+            for square in 0..DEPTH / 8 {
+                let (a, b) = (words[low][square], words[low + distance][square]);
+                let exchanged = (a >> (8 * distance) ^ b) & mask;
+                words[low][square] = a ^ exchanged << (8 * distance);
+                words[low + distance][square] = b ^ exchanged;
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::machine::matrix::fragment::{DEPTH, ROWS};
 use crate::machine::ops::Modifiers;
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow, Wait};
-use crate::numeric::tensor_core::{Accumulator, Format, Operation, Unit, multiply_accumulate};
+use crate::numeric::tensor_core::{Accumulator, Format, Operation, Unit, multiply_fragment};
 use crate::ptx::ast::{Instruction, Operand, Type};
 use crate::verdict::{Use, Verdict};
 
@@ -241,12 +241,12 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
     let b = &mut b[..op.n * DEPTH];
     let part = part_of_b(i, multiply);
     cpu.read_part(&part, b, |column| undefined.column(column));
-    let mut d = [0; ROWS * COLUMNS];
-    let d = &mut d[..ROWS * op.n];
+    let mut d = [[0; 32]; COLUMNS / 2];
+    let d = &mut d[..op.n / 2];
     if multiply.accumulate {
         tensor::read_d(cpu, &op, slots, d);
     }
-    multiply_accumulate(&op, cpu.launch.arithmetic, &a, b, d);
+    multiply_fragment(&op, cpu.launch.arithmetic, &a, b, d);
     let registers = &mut cpu.warp.registers;
     tensor::write_d(registers, &op, slots, d);
     for (n, slot) in slots.iter().enumerate() {
