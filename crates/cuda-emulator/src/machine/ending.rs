@@ -18,6 +18,12 @@ impl Cpu<'_> {
         }
         if lanes == self.warp.live {
             self.end_function()?;
+            let group = &self.block.warpgroups[self.warp.index as usize / 4];
+            if let Some((asked, _)) = group.next(self.warp.index) {
+                let problem = "this warp ends, while another of the warpgroup has issued (2)".to_owned();
+                let other = Some(Box::new(self.place(asked.pc, u32::MAX)));
+                return Err(Verdict::Wgmma { problem, other });
+            }
             self.end_warp();
         }
         if lanes.count_ones() == self.block.live_threads {

@@ -117,31 +117,33 @@ impl Watch {
         false
     }
 
-    /// A `wgmma` reads the grains of a matrix that `each` calls out by their offsets. If that meets something, gives
-    /// the offset.
+    /// A `wgmma` reads the grains of a matrix that `each` calls out by their offsets. Gives what wrote there, or what
+    /// that meets and where.
     #[inline(always)]
     pub fn read_matrix(
         &mut self,
         mark: Mark,
         order: &Order,
         each: impl FnOnce(&mut dyn FnMut(u32)),
-    ) -> Result<(), (u32, Clash)> {
+    ) -> Result<Vec<Written>, (u32, Clash)> {
         let (mark, mut found) = (mark.pack(), Ok(()));
         // Most of it was written by one copy.
-        let mut fine = None;
+        let (mut last, mut all) = (None, Vec::new());
         each(&mut |offset| {
             let Some(grain) = self.grains.get_mut((offset / GRAIN) as usize) else { return };
-            let written = (grain[WRITTEN], grain[STATE] & COPIED);
-            if fine != Some(written) {
-                match may_read(grain, order) {
-                    Ok(()) => fine = Some(written),
-                    Err(clash) if found.is_ok() => found = Err((offset, clash)),
-                    Err(_) => {}
+            let written = Written::of(grain);
+            if last != Some(written) {
+                last = Some(written);
+                if !all.contains(&written) {
+                    all.push(written);
+                    if let (true, Err(clash)) = (found.is_ok(), written.may_be_read(order)) {
+                        found = Err((offset, clash));
+                    }
                 }
             }
             grain[READ] = mark;
         });
-        found
+        found.map(|()| all)
     }
 
     /// A copy has read what it reads.
@@ -179,15 +181,28 @@ fn is_asynchronous(written: Mark) -> bool {
     written.is_pending() || written.is_engines()
 }
 
-/// May something asynchronous read a grain?
-fn may_read(grain: &Grain, order: &Order) -> Result<(), Clash> {
-    let written = mark_at(grain, WRITTEN);
-    if is_asynchronous(written) || grain[STATE] & COPIED != 0 {
-        behind(order, written)
-    } else if order.has_fenced(written) {
-        Ok(())
-    } else {
-        Err(Clash::Unfenced(written, order.has_seen(written)))
+/// What was last written to a grain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    mark: u64,
+    copied: bool,
+}
+
+impl Written {
+    fn of(grain: &Grain) -> Self {
+        Self { mark: grain[WRITTEN], copied: grain[STATE] & COPIED != 0 }
+    }
+
+    /// May something asynchronous read it?
+    pub fn may_be_read(self, order: &Order) -> Result<(), Clash> {
+        let mark = Mark::unpack(self.mark);
+        if is_asynchronous(mark) || self.copied {
+            behind(order, mark)
+        } else if order.has_fenced(mark) {
+            Ok(())
+        } else {
+            Err(Clash::Unfenced(mark, order.has_seen(mark)))
+        }
     }
 }
 
@@ -239,7 +254,7 @@ fn touch_grain(grain: &mut Grain, touch: Touch, order: &Order, mark: Mark) -> Re
             grain[STATE] = grain[STATE] & !COPIED | if touch == Touch::Copy { COPIED } else { 0 };
         }
         Touch::AsyncRead => {
-            may_read(grain, order)?;
+            Written::of(grain).may_be_read(order)?;
             grain[STATE] += 1;
             set(grain, READ, mark.pending());
         }
@@ -247,7 +262,7 @@ fn touch_grain(grain: &mut Grain, touch: Touch, order: &Order, mark: Mark) -> Re
             match touch {
                 // Reductions may meet each other.
                 Touch::AsyncReduce if asynchronous => {}
-                Touch::AsyncReduce => may_read(grain, order)?,
+                Touch::AsyncReduce => Written::of(grain).may_be_read(order)?,
                 _ => behind(order, written)?,
             }
             behind(order, mark_at(grain, LOADED))?;

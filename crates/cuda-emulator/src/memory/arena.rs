@@ -72,6 +72,9 @@ impl Arena {
         // SAFETY: the upper two thirds of the mapping just made.
         let opened =
             unsafe { libc::mprotect(start.byte_add(bytes), 2 * bytes, libc::PROT_READ | libc::PROT_WRITE) };
+        // Rows of a matrix are pages apart: with the usual pages a kernel's copies spend their time looking those up.
+        // SAFETY: as above; the system is free to say no.
+        unsafe { libc::madvise(start.byte_add(bytes), 2 * bytes, libc::MADV_HUGEPAGE) };
         let arena = Arena { reservation: start.cast(), size, next: 0, free: VecDeque::new() };
         match opened {
             0 => Ok(arena),

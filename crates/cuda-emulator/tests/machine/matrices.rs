@@ -157,7 +157,7 @@ fn operands_that_are_not_the_same_in_all_lanes() {
         let Verdict::Operand { problem } = &finding.verdict else { panic!("{finding}") };
         assert!(problem.contains(what), "{finding}");
     }
-    // Each warp may have its own, though a warpgroup that differs is beyond what is checked.
+    // Each warp may have its own.
     passes(&format!("setp.lt.u32 %start, %t, 32;\n{MULTIPLY}"), 128);
 }
 

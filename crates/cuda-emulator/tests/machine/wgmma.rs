@@ -697,3 +697,47 @@ fn undefined_factors() {
         }
     }
 }
+
+/// An operation is the warpgroup's: its warps ask the same.
+#[test]
+fn warps_of_a_warpgroup_ask_the_same() {
+    let setup = Setup { steps: 2, ..Setup::new(Format::Bf16, Accumulator::F32, 16, 128) };
+    let text = |chain: &str| match finding(&setup, chain) {
+        Some(verdict @ Verdict::Wgmma { .. }) => verdict.to_string(),
+        other => panic!("{chain}\n{other:?}"),
+    };
+    let group = setup.one_group();
+    // One warp differs, the first to come or another one.
+    for warp in [0, 3] {
+        let only = format!("shr.u32 %v, %t, 5;\nsetp.eq.u32 %p0, %v, {warp};\n");
+        for (change, said) in [
+            ("@%p0 add.s64 %da1, %da1, 2;\n", "A's descriptor is 0x"),
+            ("@%p0 add.s64 %db1, %db1, 2;\n", "B's descriptor is 0x"),
+        ] {
+            let got = text(&format!("{only}{change}{group}"));
+            assert!(got.contains(said) && got.contains("in another warp of the warpgroup"), "{got}");
+        }
+        let apart = format!("{only}@%p0 bra OTHER;\n{group}bra END;\nOTHER:\n{group}END:\n");
+        let got = text(&apart);
+        assert!(got.contains("another warp of the warpgroup has issued (2) in its place"), "{got}");
+        // It ends before the others have asked, or after.
+        let got = text(&format!("{only}@%p0 exit;\n{group}"));
+        assert!(got.contains("has ended") || got.contains("this warp ends"), "{got}");
+    }
+    // The twin: all ask the same.
+    assert_eq!(finding(&setup, &group), None);
+}
+
+/// What one warp has found of B is not taken on trust by the others.
+#[test]
+fn each_warp_waits_for_what_it_multiplies() {
+    // A in registers, so that B alone can tell. All warps write B, and the last one does not wait for the others.
+    let setup =
+        Setup { a_in_registers: true, steps: 1, ..Setup::new(Format::Bf16, Accumulator::F32, 8, 128) };
+    let stores = "mad.lo.u32 %to, %n, 4, %m;\nmad.lo.u32 %to, %t, 4, %to;\nst.shared.b32 [%to-512], %t;\n\
+         fence.proxy.async;\nsetp.lt.u32 %p0, %t, 96;\n@%p0 bar.sync 1, 128;\n";
+    let chain = |rest: &str| format!("{stores}@!%p0 bar.{rest} 1, 128;\n{}", setup.one_group());
+    assert_eq!(finding(&setup, &chain("sync")), None);
+    let found = finding(&setup, &chain("arrive"));
+    assert!(matches!(found, Some(Verdict::Conflict { .. } | Verdict::Proxy { .. })), "{found:?}");
+}

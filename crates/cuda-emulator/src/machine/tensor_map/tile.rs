@@ -110,7 +110,7 @@ impl Tile {
         self.rows() * u64::from(self.counts[0] * self.map.unit())
     }
 
-    fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         self.counts[1..].iter().map(|count| u64::from(*count)).product()
     }
 

@@ -9,6 +9,10 @@ use crate::machine::ops::memory::{read, write};
 use crate::ptx::ast::Type;
 use crate::verdict::Verdict;
 
+/// How many rows ahead the host is told what will be read. (More would push each other out of its caches: rows are
+/// often a power of two apart.)
+const AHEAD: usize = 8;
+
 /// Contiguous bytes on the host, and their definedness.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
@@ -109,17 +113,20 @@ impl Tile {
     pub unsafe fn load(&self, shared: Memory, global: &mut dyn FnMut(u64, u32) -> Memory) {
         let (swizzle, fill) = (self.map.swizzle, self.map.fill.pattern());
         let rounds = matches!(self.map.element, ElementType::Tf32 | ElementType::Tf32Ftz);
-        self.ranges(|address, bytes| global(address, bytes).prefetch(bytes));
-        self.pieces(|piece| {
-            let source = piece.global.map(|address| global(address, piece.bytes));
-            chunks(piece, swizzle, |run| {
+        let mut pieces = Vec::with_capacity(self.rows() as usize);
+        self.pieces(|piece| pieces.push((piece, piece.global.map(|address| global(address, piece.bytes)))));
+        for (n, (piece, source)) in pieces.iter().enumerate() {
+            if let Some((later, Some(source))) = pieces.get(n + AHEAD) {
+                source.prefetch(later.bytes);
+            }
+            chunks(*piece, swizzle, |run| {
                 let to = shared.at(self.offset(run));
                 // SAFETY: runs are inside what the caller promises.
                 unsafe {
                     match source {
                         None => set(to, fill, run.bytes),
                         Some(from) => {
-                            let from = from.at(past(piece, run));
+                            let from = from.at(past(*piece, run));
                             copy(from, to, run.bytes);
                             if rounds {
                                 to_tf32(to, run.bytes);
@@ -128,7 +135,7 @@ impl Tile {
                     }
                 }
             });
-        });
+        }
     }
 
     /// Stores the box; what lies outside the tensor is not written. (A map of TF32 stores the bits as they are.)

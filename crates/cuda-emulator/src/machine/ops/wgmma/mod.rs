@@ -13,6 +13,7 @@ mod warpgroup;
 pub use pending::Pending;
 use pending::{Misuse, Multiply};
 use shared::Part;
+use warpgroup::Asked;
 pub use warpgroup::Warpgroup;
 
 use super::tensor::{self, COLUMNS, Undefined};
@@ -64,6 +65,8 @@ fn prepare(cpu: &mut Cpu<'_>, i: &Inst) -> Result<Multiply, Flow> {
         _ => return Err(differs(cpu, "scale-d")),
     };
     let multiply = Multiply::new(cpu.pc, cpu.depth, a, b, accumulate);
+    let asked = Asked { pc: cpu.pc, a, b };
+    check_others(cpu, asked)?;
     check_registers(cpu, i)?;
     let mark = cpu.warp.clock.issue(cpu.pc);
     if i.src[0].is_some() {
@@ -71,10 +74,43 @@ fn prepare(cpu: &mut Cpu<'_>, i: &Inst) -> Result<Multiply, Flow> {
         cpu.check_part(&part)?;
         cpu.begin_part(&part, mark)?;
     }
-    let part = part_of_b(i, &multiply);
-    cpu.check_part(&part)?;
-    cpu.begin_part(&part, mark)?;
+    let (part, warp) = (part_of_b(i, &multiply), cpu.warp.index);
+    let begun = cpu.block.warpgroups[warp as usize / 4].next(warp).map(|(_, written)| written.to_vec());
+    let written = match begun {
+        Some(written) => {
+            cpu.join_part(&part, &written)?;
+            None
+        }
+        None => {
+            cpu.check_part(&part)?;
+            Some(cpu.begin_part(&part, mark)?)
+        }
+    };
+    cpu.block.warpgroups[warp as usize / 4].issue(warp, asked, written);
     Ok(multiply)
+}
+
+/// Do the warps of the warpgroup ask the same, as far as they have come?
+fn check_others(cpu: &mut Cpu<'_>, asked: Asked) -> Result<(), Flow> {
+    let warp = cpu.warp.index;
+    let group = &cpu.block.warpgroups[warp as usize / 4];
+    if let Some(ended) = group.has_ended() {
+        let problem = format!("warp {} of the warpgroup has ended", warp / 4 * 4 + ended as u32);
+        return Err(cpu.fault(Verdict::Wgmma { problem, other: None }, u32::MAX));
+    }
+    let Some((other, _)) = group.next(warp).filter(|(other, _)| *other != asked) else { return Ok(()) };
+    let differ = |what: &str, a: u64, b: u64| {
+        format!("{what} is {a:#x}, and {b:#x} in another warp of the warpgroup, at (2)")
+    };
+    let problem = if other.pc != asked.pc {
+        "another warp of the warpgroup has issued (2) in its place".to_owned()
+    } else if other.a != asked.a {
+        differ("A's descriptor", asked.a, other.a)
+    } else {
+        differ("B's descriptor", asked.b, other.b)
+    };
+    let other = Some(Box::new(cpu.place(other.pc, u32::MAX)));
+    Err(cpu.fault(Verdict::Wgmma { problem, other }, u32::MAX))
 }
 
 /// A is in registers: those.

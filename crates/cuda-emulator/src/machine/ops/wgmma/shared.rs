@@ -6,6 +6,7 @@ use crate::code::SHARED_START;
 use crate::machine::matrix::descriptor::{Descriptor, Major};
 use crate::machine::matrix::fragment::DEPTH;
 use crate::machine::order::Mark;
+use crate::machine::watch::{Clash, Written};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::Space;
 use crate::verdict::{Access, Verdict};
@@ -73,18 +74,28 @@ impl Cpu<'_> {
         }
     }
 
-    /// An operation is issued that will read a part.
-    pub fn begin_part(&mut self, part: &Part, mark: Mark) -> Result<(), Flow> {
+    /// An operation is issued that will read a part. Gives what wrote it.
+    pub fn begin_part(&mut self, part: &Part, mark: Mark) -> Result<Vec<Written>, Flow> {
         let rank = self.block.rank;
-        let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
+        let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(Vec::new()) };
         let read = watch.read_matrix(mark, self.warp.clock.order(), |touch| {
             part.for_each_piece(|_, _, address| touch(address - SHARED_START));
         });
-        read.map_err(|(offset, clash)| {
-            let what = format!("the matrix {} of a wgmma", part.name);
-            let verdict = self.clash(&what, rank, offset..offset + PIECE, clash);
-            self.fault(verdict, u32::MAX)
-        })
+        read.map_err(|(offset, clash)| self.unreadable(part, SHARED_START + offset, PIECE, clash))
+    }
+
+    /// The same of an operation that another warp of the warpgroup has begun.
+    pub fn join_part(&mut self, part: &Part, written: &[Written]) -> Result<(), Flow> {
+        let order = self.warp.clock.order();
+        let clash = written.iter().find_map(|written| written.may_be_read(order).err());
+        let whole = Descriptor::new(part.bits).start;
+        clash.map_or(Ok(()), |clash| Err(self.unreadable(part, whole, PIECE, clash)))
+    }
+
+    fn unreadable(&mut self, part: &Part, address: u32, len: u32, clash: Clash) -> Flow {
+        let (what, offset) = (format!("the matrix {} of a wgmma", part.name), address - SHARED_START);
+        let verdict = self.clash(&what, self.block.rank, offset..offset + len, clash);
+        self.fault(verdict, u32::MAX)
     }
 
     /// The codes of a part that was found to be in shared memory, `DEPTH` bytes a
