@@ -8,7 +8,7 @@
 //! - `registers`, `lanes`: rows of 32 lanes and functions over them
 //! - `mbarrier`: arrivals and transaction bytes
 //! - `transfer`: asynchronous copies, from issue to landing
-//! - `order`: what comes before what; `watch`: who touched shared memory last; `proxy`: the two together, where
+//! - `order`: what comes before what; `past`, `watch`: who touched shared memory last; `proxy`: the two together, where
 //!   asynchronous accesses meet others
 //! - `access`: an address becomes bytes, or a verdict
 //! - `tensor_map`: a box of a tensor becomes runs of bytes
@@ -30,6 +30,7 @@ pub(crate) mod matrix;
 mod mbarrier;
 pub mod ops;
 mod order;
+mod past;
 mod pattern;
 mod proxy;
 pub(crate) mod registers;

@@ -18,7 +18,7 @@
 //! unordered indeed.
 
 /// Whose count it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 enum Whose {
     /// The warp's.
     #[default]
@@ -27,10 +27,12 @@ enum Whose {
     Wgmma,
     /// The copy engine's, which lands what the warp issued.
     Engine,
+    /// The warp's, for a `cp.async`.
+    Copy,
 }
 
 /// Who did something, when and where in the code. The default comes before everything.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Mark {
     whose: Whose,
     /// The warp of the cluster whose instruction it was.
@@ -44,7 +46,7 @@ pub struct Mark {
 /// Nobody has seen this one.
 const PENDING: u32 = u32::MAX;
 
-/// Bits of a packed mark: a count, an instruction, whose count, a warp.
+/// Bits of a packed mark: a count, an instruction, whose count, a warp (of at most 16 blocks of 32: the top bit is free).
 const PC: u32 = 32;
 const WHOSE: u32 = 52;
 const WARP: u32 = 54;
@@ -64,7 +66,8 @@ impl Mark {
         let whose = match word >> WHOSE & 3 {
             0 => Whose::Warp,
             1 => Whose::Wgmma,
-            _ => Whose::Engine,
+            2 => Whose::Engine,
+            _ => Whose::Copy,
         };
         Self { whose, warp: (word >> WARP) as u16, count: word as u32, pc: (word >> PC) as u32 & LAST_PC }
     }
@@ -72,6 +75,16 @@ impl Mark {
     /// Is it the copy engine's?
     pub fn is_engines(self) -> bool {
         self.whose == Whose::Engine
+    }
+
+    /// Is it a `cp.async`'s?
+    pub fn is_copy(self) -> bool {
+        self.whose == Whose::Copy
+    }
+
+    /// The same thing, of a `cp.async`.
+    pub fn copy(self) -> Self {
+        Self { whose: Whose::Copy, ..self }
     }
 
     /// The same thing once the copy engine is done with it: its `count`th landing.
@@ -129,7 +142,7 @@ impl Order {
     #[inline(always)]
     fn entry(&self, mark: Mark) -> usize {
         match mark.whose {
-            Whose::Warp => mark.warp.into(),
+            Whose::Warp | Whose::Copy => mark.warp.into(),
             Whose::Wgmma => self.seen.len() / 2 + usize::from(mark.warp),
             Whose::Engine => self.seen.len().saturating_sub(1),
         }

@@ -186,6 +186,11 @@ impl Transfers {
         self.pending.len()
     }
 
+    /// Where the one with this number is: they stand in the order of their issue.
+    fn nth(&self, id: u64) -> Option<usize> {
+        self.pending.binary_search_by_key(&id, |t| t.id).ok()
+    }
+
     /// The one in flight, if any, that still has to read some of this shared memory.
     fn reader_of(&self, place: &(u32, Range<u32>)) -> Option<&Transfer> {
         self.pending.iter().find(|t| t.held.is_none() && t.reads().is_some_and(|r| overlap(&r, place)))
@@ -263,15 +268,12 @@ impl ClusterState {
 
     /// Lands one by its number, if it is still in flight.
     pub fn land(&mut self, id: u64, launch: &Launch) -> Result<(), Box<Finding>> {
-        match self.transfers.pending.iter().position(|t| t.id == id) {
-            Some(nth) => self.land_nth(nth, launch),
-            None => Ok(()),
-        }
+        self.transfers.nth(id).map_or(Ok(()), |nth| self.land_nth(nth, launch))
     }
 
     /// Lets one read its source, which may be written from then on.
     pub fn release(&mut self, id: u64, launch: &Launch) {
-        let Some(nth) = self.transfers.pending.iter().position(|t| t.id == id && t.held.is_none()) else {
+        let Some(nth) = self.transfers.nth(id).filter(|nth| self.transfers.pending[*nth].held.is_none()) else {
             return;
         };
         if let Some((rank, range)) = self.transfers.pending[nth].reads() {

@@ -2,14 +2,16 @@
 //! proxy is in play.
 //!
 //! Of every two accesses to the same bytes one of which is asynchronous, the later
-//! must come behind the earlier one's end, and where an asynchronous one meets what
+//! must come behind the earlier one's end, and where an asynchronous one reads what
 //! ordinary stores wrote, a `fence.proxy.async` must be between. Ordinary accesses
 //! are not held against each other.
 //!
 //! Asynchronous accesses come in grains of sixteen bytes. Of each grain the last
-//! access of every kind is kept: those before came before it, or were found.
+//! accesses of every kind are kept: all that are not known to come before another
+//! one of the kind.
 
 use super::order::{Clock, Mark, Order};
+use super::past::{Past, Pasts};
 
 /// Bytes of a grain.
 const GRAIN: u32 = 16;
@@ -40,39 +42,51 @@ pub enum Clash {
     Unfenced(Mark, bool),
 }
 
-/// The last accesses to sixteen bytes, all zeros for none: memory is full of them, and mostly they stay so.
-type Grain = [u64; 4];
+/// The last accesses to sixteen bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Grain {
+    /// Stores and asynchronous writes.
+    written: Past,
+    /// Ordinary loads.
+    loaded: Past,
+    /// Asynchronous reads.
+    read: Past,
+    /// Was it a reduction that wrote?
+    reduced: bool,
+}
 
-/// Words of a grain: a store, or an asynchronous write;
-const WRITTEN: usize = 0;
-/// an ordinary load;
-const LOADED: usize = 1;
-/// an asynchronous read;
-const READ: usize = 2;
-/// copies that are reading, and whether it was `cp.async` that wrote.
-const STATE: usize = 3;
-const COPIED: u64 = 1 << 63;
+impl Grain {
+    fn pasts(&mut self) -> [&mut Past; 3] {
+        [&mut self.written, &mut self.loaded, &mut self.read]
+    }
+}
 
 /// A block's shared memory under watch.
 pub struct Watch {
     grains: Vec<Grain>,
+    pasts: Pasts,
     /// By warp of the cluster: its last access from another block.
     pub remote: Vec<Mark>,
     /// All threads of the block have ended.
     pub ended: bool,
 }
 
+/// The grains of `len` bytes at an offset; none beyond the end.
+fn range(grains: &mut [Grain], offset: u32, len: u32) -> &mut [Grain] {
+    let end = ((offset + len).div_ceil(GRAIN) as usize).min(grains.len());
+    let start = ((offset / GRAIN) as usize).min(end);
+    &mut grains[start..end]
+}
+
 impl Watch {
     /// So many bytes that nobody has touched, in a cluster of so many warps.
     pub fn new(bytes: u32, warps: usize) -> Self {
-        let grains = vec![[0; 4]; bytes.div_ceil(GRAIN) as usize];
-        Self { grains, remote: vec![Mark::default(); warps], ended: false }
-    }
-
-    fn range(&mut self, offset: u32, len: u32) -> &mut [Grain] {
-        let end = ((offset + len).div_ceil(GRAIN) as usize).min(self.grains.len());
-        let start = ((offset / GRAIN) as usize).min(end);
-        &mut self.grains[start..end]
+        Self {
+            grains: vec![Grain::default(); bytes.div_ceil(GRAIN) as usize],
+            pasts: Pasts::default(),
+            remote: vec![Mark::default(); warps],
+            ended: false,
+        }
     }
 
     /// A warp touches `len` bytes from an offset on. If that meets something, gives the offset.
@@ -83,11 +97,11 @@ impl Watch {
         clock: &Clock,
         pc: u32,
     ) -> Result<(), (u32, Clash)> {
-        let (order, mark) = (clock.order(), clock.mark(pc));
-        let mut last = None;
-        for (n, grain) in self.range(offset, len).iter_mut().enumerate() {
+        self.sweep();
+        let mut toucher = Toucher::new(&mut self.pasts, touch, clock, pc);
+        for (n, grain) in range(&mut self.grains, offset, len).iter_mut().enumerate() {
             let at = |clash| (offset.max((offset / GRAIN + n as u32) * GRAIN), clash);
-            touch_next(grain, &mut last, touch, order, mark).map_err(at)?;
+            toucher.touch(grain).map_err(at)?;
         }
         Ok(())
     }
@@ -102,16 +116,16 @@ impl Watch {
         clock: &Clock,
         pc: u32,
     ) -> bool {
-        let (order, mark) = (clock.order(), clock.mark(pc));
-        // Neighbours mostly share a grain, or have the same past.
-        let (mut seen, mut last) = (None, None);
+        self.sweep();
+        let mut toucher = Toucher::new(&mut self.pasts, touch, clock, pc);
+        // Neighbours mostly share a grain.
+        let mut seen = None;
         for offset in (0..32).filter(|l| mask >> l & 1 == 1).map(|l: usize| offsets[l]) {
             let grains = (offset / GRAIN, (offset + len - 1) / GRAIN);
-            if seen.replace(grains) != Some(grains) {
-                let fine = |grain: &mut Grain| touch_next(grain, &mut last, touch, order, mark).is_ok();
-                if !self.range(offset, len).iter_mut().all(fine) {
-                    return true;
-                }
+            if seen.replace(grains) != Some(grains)
+                && !range(&mut self.grains, offset, len).iter_mut().all(|grain| toucher.touch(grain).is_ok())
+            {
+                return true;
             }
         }
         false
@@ -125,52 +139,65 @@ impl Watch {
         mark: Mark,
         order: &Order,
         each: impl FnOnce(&mut dyn FnMut(u32)),
-    ) -> Result<Vec<Written>, (u32, Clash)> {
-        let (mark, mut found) = (mark.pack(), Ok(()));
-        // Most of it was written by one copy.
-        let (mut last, mut all) = (None, Vec::new());
+    ) -> Result<Vec<Mark>, (u32, Clash)> {
+        self.sweep();
+        let Self { grains, pasts, .. } = self;
+        let (mut all, mut found) = (Vec::new(), Ok(()));
+        // Most of it was written by one copy, and read by the same ones.
+        let (mut written, mut read) = (Past::default(), [Past::default(), Past::from(mark)]);
         each(&mut |offset| {
-            let Some(grain) = self.grains.get_mut((offset / GRAIN) as usize) else { return };
-            let written = Written::of(grain);
-            if last != Some(written) {
-                last = Some(written);
-                if !all.contains(&written) {
-                    all.push(written);
-                    if let (true, Err(clash)) = (found.is_ok(), written.may_be_read(order)) {
+            let Some(grain) = grains.get_mut((offset / GRAIN) as usize) else { return };
+            if written != grain.written {
+                written = grain.written;
+                for mark in pasts.marks(written).filter(|mark| !all.contains(mark)).collect::<Vec<_>>() {
+                    all.push(mark);
+                    if let (true, Err(clash)) = (found.is_ok(), may_be_read(mark, order)) {
                         found = Err((offset, clash));
                     }
                 }
             }
-            grain[READ] = mark;
+            if read[0] != grain.read {
+                read = [grain.read, pasts.add(grain.read, order, mark)];
+            }
+            grain.read = read[1];
         });
         found.map(|()| all)
     }
 
     /// A copy has read what it reads.
     pub fn end_read(&mut self, (offset, len): (u32, u32), mark: Mark) {
-        for grain in self.range(offset, len) {
-            grain[STATE] -= u64::from(grain[STATE] & !COPIED > 0);
-            set(grain, READ, mark);
+        let mut last = None;
+        for grain in range(&mut self.grains, offset, len) {
+            grain.read = again(&mut last, grain.read, |read| self.pasts.settle(read, mark));
         }
     }
 
-    /// An asynchronous write is over: the engine's `count`th.
+    /// What a copy writes is there: it is the engine's `count`th to land.
     pub fn land(&mut self, (offset, len): (u32, u32), count: u32) {
-        let range = self.range(offset, len);
-        // All of it has the mark of the one copy.
-        let Some(written) = range.first().map(|grain| mark_at(grain, WRITTEN)) else { return };
-        range.iter_mut().for_each(|grain| set(grain, WRITTEN, written.landed(count)));
+        let mut last = None;
+        for grain in range(&mut self.grains, offset, len) {
+            grain.written = again(&mut last, grain.written, |written| {
+                let pending = self.pasts.marks(written).find(|mark| mark.is_pending());
+                pending.map_or(written, |mark| self.pasts.settle(written, mark.landed(count)))
+            });
+        }
+    }
+
+    /// Forgets sets of accesses that no grain has any more, once there are many.
+    fn sweep(&mut self) {
+        if self.pasts.are_many() {
+            self.pasts.sweep(self.grains.iter_mut().flat_map(Grain::pasts));
+        }
     }
 }
 
+/// `f(past)`, which is known if it is the past of the last time.
 #[inline(always)]
-fn mark_at(grain: &Grain, word: usize) -> Mark {
-    Mark::unpack(grain[word])
-}
-
-#[inline(always)]
-fn set(grain: &mut Grain, word: usize, mark: Mark) {
-    grain[word] = mark.pack();
+fn again(last: &mut Option<[Past; 2]>, past: Past, f: impl FnOnce(Past) -> Past) -> Past {
+    match last {
+        Some([before, after]) if *before == past => *after,
+        _ => last.insert([past, f(past)])[1],
+    }
 }
 
 fn behind(order: &Order, other: Mark) -> Result<(), Clash> {
@@ -181,95 +208,104 @@ fn is_asynchronous(written: Mark) -> bool {
     written.is_pending() || written.is_engines()
 }
 
-/// What was last written to a grain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    mark: u64,
-    copied: bool,
-}
-
-impl Written {
-    fn of(grain: &Grain) -> Self {
-        Self { mark: grain[WRITTEN], copied: grain[STATE] & COPIED != 0 }
-    }
-
-    /// May something asynchronous read it?
-    pub fn may_be_read(self, order: &Order) -> Result<(), Clash> {
-        let mark = Mark::unpack(self.mark);
-        if is_asynchronous(mark) || self.copied {
-            behind(order, mark)
-        } else if order.has_fenced(mark) {
-            Ok(())
-        } else {
-            Err(Clash::Unfenced(mark, order.has_seen(mark)))
-        }
+/// May something asynchronous read what was written?
+pub fn may_be_read(written: Mark, order: &Order) -> Result<(), Clash> {
+    if is_asynchronous(written) || written.is_copy() {
+        behind(order, written)
+    } else if order.has_fenced(written) {
+        Ok(())
+    } else {
+        Err(Clash::Unfenced(written, order.has_seen(written)))
     }
 }
 
-/// Are all asynchronous reads of a grain over?
-fn behind_reads(grain: &Grain, order: &Order) -> Result<(), Clash> {
-    match grain[STATE] & !COPIED {
-        0 => behind(order, mark_at(grain, READ)),
-        _ => Err(Clash::Unordered(mark_at(grain, READ))),
-    }
-}
-
-/// Touches a grain. One with the past that the last one had gets the future that the last one has.
-#[inline(always)]
-fn touch_next(
-    grain: &mut Grain,
-    last: &mut Option<[Grain; 2]>,
+/// One who touches grains.
+struct Toucher<'a> {
+    pasts: &'a mut Pasts,
     touch: Touch,
-    order: &Order,
+    order: &'a Order,
     mark: Mark,
-) -> Result<(), Clash> {
-    match last {
-        Some([before, after]) if before == grain => *grain = *after,
-        _ => {
-            let before = *grain;
-            touch_grain(grain, touch, order, mark)?;
-            *last = Some([before, *grain]);
-        }
-    }
-    Ok(())
+    /// What a grain was before it was touched, and after.
+    last: Option<[Grain; 2]>,
 }
 
-#[inline(never)]
-fn touch_grain(grain: &mut Grain, touch: Touch, order: &Order, mark: Mark) -> Result<(), Clash> {
-    let written = mark_at(grain, WRITTEN);
-    let asynchronous = is_asynchronous(written);
-    match touch {
-        Touch::Load => {
-            if asynchronous {
-                behind(order, written)?;
-            }
-            set(grain, LOADED, mark);
-        }
-        Touch::Store | Touch::Copy => {
-            if asynchronous {
-                behind(order, written)?;
-            }
-            behind_reads(grain, order)?;
-            set(grain, WRITTEN, mark);
-            grain[STATE] = grain[STATE] & !COPIED | if touch == Touch::Copy { COPIED } else { 0 };
-        }
-        Touch::AsyncRead => {
-            Written::of(grain).may_be_read(order)?;
-            grain[STATE] += 1;
-            set(grain, READ, mark.pending());
-        }
-        Touch::AsyncWrite | Touch::AsyncReduce => {
-            match touch {
-                // Reductions may meet each other.
-                Touch::AsyncReduce if asynchronous => {}
-                Touch::AsyncReduce => Written::of(grain).may_be_read(order)?,
-                _ => behind(order, written)?,
-            }
-            behind(order, mark_at(grain, LOADED))?;
-            behind_reads(grain, order)?;
-            set(grain, WRITTEN, mark.pending());
-            grain[STATE] &= !COPIED;
-        }
+impl<'a> Toucher<'a> {
+    fn new(pasts: &'a mut Pasts, touch: Touch, clock: &'a Clock, pc: u32) -> Self {
+        let mark = clock.mark(pc);
+        let mark = match touch {
+            Touch::Copy => mark.copy(),
+            Touch::AsyncRead | Touch::AsyncWrite | Touch::AsyncReduce => mark.pending(),
+            Touch::Load | Touch::Store => mark,
+        };
+        Self { pasts, touch, order: clock.order(), mark, last: None }
     }
-    Ok(())
+
+    /// Touches a grain. One with the past that the last one had gets the future that the last one has.
+    #[inline(always)]
+    fn touch(&mut self, grain: &mut Grain) -> Result<(), Clash> {
+        match self.last {
+            Some([before, after]) if before == *grain => *grain = after,
+            _ => {
+                let before = *grain;
+                self.touch_next(grain)?;
+                self.last = Some([before, *grain]);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn touch_next(&mut self, grain: &mut Grain) -> Result<(), Clash> {
+        match self.touch {
+            Touch::Load => {
+                self.behind_copies(grain)?;
+                grain.loaded = self.add(grain.loaded);
+            }
+            Touch::Store | Touch::Copy => {
+                self.behind_copies(grain)?;
+                self.behind_all(grain.read)?;
+                grain.written = self.add(grain.written);
+                grain.reduced = false;
+            }
+            Touch::AsyncRead => {
+                self.may_read(grain)?;
+                grain.read = self.add(grain.read);
+            }
+            Touch::AsyncReduce => {
+                // Reductions may meet each other.
+                if !grain.reduced {
+                    self.may_read(grain)?;
+                }
+                self.behind_all(grain.loaded)?;
+                self.behind_all(grain.read)?;
+                grain.written = self.add(grain.written);
+                grain.reduced = true;
+            }
+            Touch::AsyncWrite => {
+                self.behind_all(grain.written)?;
+                self.behind_all(grain.loaded)?;
+                self.behind_all(grain.read)?;
+                // Who comes behind this comes behind all that.
+                *grain = Grain { written: self.mark.into(), ..Grain::default() };
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, past: Past) -> Past {
+        self.pasts.add(past, self.order, self.mark)
+    }
+
+    fn behind_all(&self, past: Past) -> Result<(), Clash> {
+        self.pasts.marks(past).try_for_each(|mark| behind(self.order, mark))
+    }
+
+    fn behind_copies(&self, grain: &Grain) -> Result<(), Clash> {
+        let mut copies = self.pasts.marks(grain.written).filter(|mark| is_asynchronous(*mark));
+        copies.try_for_each(|mark| behind(self.order, mark))
+    }
+
+    fn may_read(&self, grain: &Grain) -> Result<(), Clash> {
+        self.pasts.marks(grain.written).try_for_each(|mark| may_be_read(mark, self.order))
+    }
 }

@@ -27,6 +27,8 @@ pub struct BulkGroups {
     open: Vec<u64>,
     /// Committed groups, the oldest first.
     committed: VecDeque<Vec<u64>>,
+    /// How many of them are known to have read their sources.
+    read: usize,
 }
 
 impl BulkGroups {
@@ -231,12 +233,14 @@ fn wait_group(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let groups = &mut cpu.warp.bulk_groups[lane];
         let ended = groups.committed.len().saturating_sub(i.imm as usize);
         if i.aux & READ != 0 {
-            for id in groups.committed.iter().take(ended).flatten() {
+            for id in groups.committed.iter().take(ended).skip(groups.read).flatten() {
                 cpu.cluster.release(*id, cpu.launch);
                 cpu.cluster.end_reading(*id, |mark| cpu.warp.clock.mark(mark.pc));
             }
+            groups.read = groups.read.max(ended);
             continue;
         }
+        groups.read = groups.read.saturating_sub(ended);
         for id in groups.committed.drain(..ended).flatten() {
             cpu.cluster.end_reading(id, |mark| cpu.warp.clock.mark(mark.pc));
             if let Err(finding) = cpu.cluster.land(id, cpu.launch) {

@@ -6,7 +6,7 @@ use crate::code::SHARED_START;
 use crate::machine::matrix::descriptor::{Descriptor, Major};
 use crate::machine::matrix::fragment::DEPTH;
 use crate::machine::order::Mark;
-use crate::machine::watch::{Clash, Written};
+use crate::machine::watch::{Clash, may_be_read};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::Space;
 use crate::verdict::{Access, Verdict};
@@ -75,7 +75,7 @@ impl Cpu<'_> {
     }
 
     /// An operation is issued that will read a part. Gives what wrote it.
-    pub fn begin_part(&mut self, part: &Part, mark: Mark) -> Result<Vec<Written>, Flow> {
+    pub fn begin_part(&mut self, part: &Part, mark: Mark) -> Result<Vec<Mark>, Flow> {
         let rank = self.block.rank;
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(Vec::new()) };
         let read = watch.read_matrix(mark, self.warp.clock.order(), |touch| {
@@ -85,9 +85,9 @@ impl Cpu<'_> {
     }
 
     /// The same of an operation that another warp of the warpgroup has begun.
-    pub fn join_part(&mut self, part: &Part, written: &[Written]) -> Result<(), Flow> {
+    pub fn join_part(&mut self, part: &Part, written: &[Mark]) -> Result<(), Flow> {
         let order = self.warp.clock.order();
-        let clash = written.iter().find_map(|written| written.may_be_read(order).err());
+        let clash = written.iter().find_map(|written| may_be_read(*written, order).err());
         let whole = Descriptor::new(part.bits).start;
         clash.map_or(Ok(()), |clash| Err(self.unreadable(part, whole, PIECE, clash)))
     }

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use crate::machine::watch::Written;
+use crate::machine::order::Mark;
 
 /// What a warp asks, and the others too. (`scale-d` may differ, for all that the manual says.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Warpgroup {
     issued: [u64; 4],
     ended: [bool; 4],
     /// Operations that not all warps have issued, and what wrote B.
-    open: VecDeque<(Asked, Vec<Written>)>,
+    open: VecDeque<(Asked, Vec<Mark>)>,
 }
 
 impl Warpgroup {
@@ -52,13 +52,13 @@ impl Warpgroup {
     }
 
     /// What others have asked that this warp has not, the first of it, and what wrote B.
-    pub fn next(&self, warp: u32) -> Option<(Asked, &[Written])> {
+    pub fn next(&self, warp: u32) -> Option<(Asked, &[Mark])> {
         let nth = self.issued[warp as usize % 4] - self.first_open();
         self.open.get(nth as usize).map(|(asked, written)| (*asked, written.as_slice()))
     }
 
     /// A warp asks; the first one says what wrote B.
-    pub fn issue(&mut self, warp: u32, asked: Asked, written: Option<Vec<Written>>) {
+    pub fn issue(&mut self, warp: u32, asked: Asked, written: Option<Vec<Mark>>) {
         self.open.extend(written.map(|written| (asked, written)));
         let before = self.first_open();
         self.issued[warp as usize % 4] += 1;

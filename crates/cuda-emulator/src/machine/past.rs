@@ -1,0 +1,113 @@
+//! Sets of accesses, none of which is known to come before another.
+//!
+//! Mostly there is one, which is kept as it is; larger sets have numbers.
+
+use std::collections::HashMap;
+
+use super::order::{Mark, Order};
+
+/// A set of marks as one word: zero for none, a packed mark, or the number of a larger set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Past(u64);
+
+/// The bit of a number, which no packed mark has.
+const NUMBER: u64 = 1 << 63;
+/// So many sets, at least, are looked through for those that nobody uses any more.
+const MANY: usize = 1 << 14;
+
+impl From<Mark> for Past {
+    fn from(mark: Mark) -> Self {
+        Self(mark.pack())
+    }
+}
+
+impl Past {
+    fn number(self) -> Option<usize> {
+        (self.0 & NUMBER != 0).then_some((self.0 & !NUMBER) as usize)
+    }
+
+    /// Nothing?
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The larger sets.
+#[derive(Default)]
+pub struct Pasts {
+    sets: Vec<Vec<Mark>>,
+    numbers: HashMap<Vec<Mark>, usize>,
+    /// Those that were in use when they were looked through last.
+    used: usize,
+}
+
+impl Pasts {
+    /// The marks of a set.
+    pub fn marks(&self, past: Past) -> impl Iterator<Item = Mark> {
+        let (one, many) = match past.number() {
+            Some(number) => (None, self.sets[number].as_slice()),
+            None => ((!past.is_empty()).then(|| Mark::unpack(past.0)), [].as_slice()),
+        };
+        one.into_iter().chain(many.iter().copied())
+    }
+
+    /// The set of these marks.
+    pub fn of(&mut self, marks: Vec<Mark>) -> Past {
+        match marks.as_slice() {
+            [] => Past::default(),
+            [one] => Past::from(*one),
+            _ => {
+                let new = self.sets.len();
+                let number = *self.numbers.entry(marks).or_insert_with_key(|marks| {
+                    self.sets.push(marks.clone());
+                    new
+                });
+                Past(NUMBER | number as u64)
+            }
+        }
+    }
+
+    /// What is left of a set for one who knows `order`, and that one's mark.
+    #[inline(always)]
+    pub fn add(&mut self, past: Past, order: &Order, mark: Mark) -> Past {
+        if past.is_empty() || past.number().is_none() && order.has_seen(Mark::unpack(past.0)) {
+            return Past::from(mark);
+        }
+        self.add_to_many(past, order, mark)
+    }
+
+    #[cold]
+    fn add_to_many(&mut self, past: Past, order: &Order, mark: Mark) -> Past {
+        let unseen = self.marks(past).filter(|other| !order.has_seen(*other));
+        let all = unseen.chain([mark]).collect();
+        self.of(all)
+    }
+
+    /// A set with one mark that is pending replaced: one of the same instruction, if there is one.
+    pub fn settle(&mut self, past: Past, mark: Mark) -> Past {
+        let mut marks: Vec<Mark> = self.marks(past).collect();
+        let same = |other: &Mark| other.is_pending() && (other.warp, other.pc) == (mark.warp, mark.pc);
+        let pending = marks.iter().position(same).or_else(|| marks.iter().position(|m| m.is_pending()));
+        match pending {
+            Some(nth) => marks[nth] = mark,
+            None => marks.push(mark),
+        }
+        self.of(marks)
+    }
+
+    /// Are there so many that they should be swept?
+    pub fn are_many(&self) -> bool {
+        self.sets.len() >= MANY + 2 * self.used
+    }
+
+    /// Forgets all sets but those that `each` shows, which get new numbers.
+    pub fn sweep<'p>(&mut self, each: impl Iterator<Item = &'p mut Past>) {
+        let old = std::mem::take(self);
+        for past in each {
+            if let Some(number) = past.number() {
+                *past = self.of(old.sets[number].clone());
+            }
+        }
+        self.used = self.sets.len();
+    }
+}
