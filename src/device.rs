@@ -2,18 +2,18 @@
 
 use std::{
     ffi::c_void,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use cudarc::driver::{
-    CudaContext, CudaStream, result,
-    sys::{self, CUdevice_attribute},
-};
+use cudarc::driver::{CudaContext, CudaStream, result, sys};
 
 use crate::{
     Error, Result,
     module::{Family, Module},
 };
+
+/// By their size, from 1 to 8 blocks: how many clusters are resident at a time.
+pub(crate) type Clusters = [u32; 9];
 
 /// A GPU that the kernels can run on. Cheap to clone.
 ///
@@ -23,7 +23,7 @@ use crate::{
 pub struct Device {
     context: Arc<CudaContext>,
     capability: (u32, u32),
-    multiprocessors: u32,
+    clusters: Arc<OnceLock<Clusters>>,
     /// The families loaded so far.
     modules: Arc<Mutex<Vec<Arc<Module>>>>,
 }
@@ -53,9 +53,7 @@ impl Device {
         let (major, minor) = context.compute_capability()?;
         let capability = (major.unsigned_abs(), minor.unsigned_abs());
         check_capability(capability)?;
-        let count = context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-        let multiprocessors = count.unsigned_abs().max(1);
-        Ok(Self { context: context.clone(), capability, multiprocessors, modules: Arc::default() })
+        Ok(Self { context: context.clone(), capability, clusters: Arc::default(), modules: Arc::default() })
     }
 
     /// The context that everything runs in; streams and memory come from it.
@@ -68,9 +66,12 @@ impl Device {
         self.capability
     }
 
-    /// Streaming multiprocessors: a persistent kernel has a block for each.
-    pub(crate) fn multiprocessors(&self) -> u32 {
-        self.multiprocessors
+    /// How many clusters of blocks that fill a multiprocessor each are resident at a time; `ask` says it, once.
+    pub(crate) fn clusters(&self, ask: impl FnOnce() -> Result<Clusters>) -> Result<Clusters> {
+        match self.clusters.get() {
+            Some(clusters) => Ok(*clusters),
+            None => ask().map(|clusters| *self.clusters.get_or_init(|| clusters)),
+        }
     }
 
     /// A family of kernels in this context, loaded on first use.

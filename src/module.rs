@@ -149,6 +149,36 @@ impl Kernel {
         self.grid.blocks
     }
 
+    /// Clusters that the device can hold at a time: each in one of its GPCs, whose sizes differ.
+    pub fn resident_clusters(&self) -> Result<u32> {
+        self.module.context.bind_to_thread()?;
+        let mut attributes = self.grid.attributes();
+        let (config, mut count) = (self.config(std::ptr::null_mut(), &mut attributes), 0);
+        // SAFETY: the function is of a loaded module; the driver reads the configuration and writes the count.
+        unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, self.function, &config) }.result()?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// For the driver.
+    fn config(
+        &self,
+        stream: sys::CUstream,
+        attributes: &mut [sys::CUlaunchAttribute],
+    ) -> sys::CUlaunchConfig {
+        sys::CUlaunchConfig {
+            gridDimX: self.grid.blocks,
+            gridDimY: 1,
+            gridDimZ: 1,
+            blockDimX: self.grid.threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: self.grid.shared,
+            hStream: stream,
+            attrs: attributes.as_mut_ptr(),
+            numAttrs: attributes.len() as u32,
+        }
+    }
+
     /// Queues the kernel.
     ///
     /// # Safety
@@ -159,18 +189,7 @@ impl Kernel {
         self.module.context.bind_to_thread()?;
         let mut parameters = [std::ptr::from_ref(args) as *mut c_void];
         let mut attributes = self.grid.attributes();
-        let config = sys::CUlaunchConfig {
-            gridDimX: self.grid.blocks,
-            gridDimY: 1,
-            gridDimZ: 1,
-            blockDimX: self.grid.threads,
-            blockDimY: 1,
-            blockDimZ: 1,
-            sharedMemBytes: self.grid.shared,
-            hStream: on.stream().cu_stream(),
-            attrs: attributes.as_mut_ptr(),
-            numAttrs: attributes.len() as u32,
-        };
+        let config = self.config(on.stream().cu_stream(), &mut attributes);
         // SAFETY: the driver copies the configuration and the parameters before it returns, and does not write them.
         // The rest is the caller's promise.
         unsafe {

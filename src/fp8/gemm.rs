@@ -7,11 +7,12 @@ use super::{
     select::{GemmOptions, GemmShape, Gpu},
     tensor::{Fp8MatrixView, Fp8WeightView},
     tensor_map::TiledMatrix,
-    variant::GemmVariant,
+    variant::{GemmVariant, HOPPER},
     work::GemmWork,
 };
 use crate::{
     Device, Element, Error, MatrixView, MatrixViewMut, Queue, Result, abi,
+    device::Clusters,
     memory::{MAX_SIZE, check_equal, check_size},
     module::{Grid, Kernel},
 };
@@ -58,17 +59,41 @@ impl Choice {
         let value = tiling.tasks(shape);
         let tasks = u32::try_from(value).ok().filter(|_| value <= MAX_SIZE);
         let tasks = tasks.ok_or(Error::TooLarge { what: "the grid", value, limit: MAX_SIZE })?;
-        let room = (device.multiprocessors() / tiling.cluster).max(1);
-        let grid = Grid {
-            blocks: if tiling.persistent { tasks.min(room) * tiling.cluster } else { tasks },
-            threads: tiling.threads,
-            cluster: tiling.cluster,
-            shared: tiling.shared,
-            overlaps: tiling.persistent,
+        let blocks = match tiling.persistent {
+            true => tasks.min(clusters(device)?[tiling.cluster as usize].max(1)) * tiling.cluster,
+            false => tasks,
         };
-        let kernel = device.module(&FAMILY)?.kernel(&format!("{}_{}", variant.kernel(), D::NAME), grid)?;
+        let kernel = kernel(device, variant, D::NAME, blocks)?;
         Ok(Self { variant, kernel })
     }
+}
+
+/// The clusters of Hopper's kernels that the device can hold at a time; none where it is not a Hopper. Each of their
+/// blocks fills a multiprocessor, so one kernel can speak for all.
+fn clusters(device: &Device) -> Result<Clusters> {
+    device.clusters(|| {
+        let mut clusters = [0; 9];
+        if device.capability() == HOPPER {
+            for (split, count) in (0..).zip(&mut clusters).skip(1) {
+                let variant = GemmVariant::Decode { tokens: GemmVariant::TOKENS[0], split };
+                *count = kernel(device, variant, f32::NAME, split)?.resident_clusters()?;
+            }
+        }
+        Ok(clusters)
+    })
+}
+
+/// A variant's kernel for D of this type, with so many blocks.
+fn kernel(device: &Device, variant: GemmVariant, d: &str, blocks: u32) -> Result<Kernel> {
+    let tiling = variant.tiling();
+    let grid = Grid {
+        blocks,
+        threads: tiling.threads,
+        cluster: tiling.cluster,
+        shared: tiling.shared,
+        overlaps: tiling.persistent,
+    };
+    device.module(&FAMILY)?.kernel(&format!("{}_{d}", variant.kernel()), grid)
 }
 
 impl<D: Element> GemmPlan<D> {
@@ -92,7 +117,7 @@ impl<D: Element> GemmPlan<D> {
     /// As [`new`](Self::new).
     pub fn with_options(device: &Device, shape: GemmShape, options: GemmOptions) -> Result<Self> {
         check_shape(shape)?;
-        let gpu = Gpu { capability: device.capability(), multiprocessors: device.multiprocessors() };
+        let gpu = Gpu { capability: device.capability(), clusters: clusters(device)? };
         let variant = GemmVariant::select_for(shape, gpu, options)?;
         let mut plan = Self::with_variant(device, shape, variant)?;
         if plan.choice.variant.is_hopper() {

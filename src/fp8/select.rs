@@ -5,7 +5,10 @@
 //! memory. `docs/tuning.md` has where the numbers come from, and what they decide.
 
 use super::variant::{GemmVariant, HOPPER};
-use crate::{Result, abi, device::check_capability};
+use crate::{
+    Result, abi,
+    device::{Clusters, check_capability},
+};
 
 /// The sizes of a GEMM `D[m, n] = A[m, k] B[n, k]^T`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,12 +51,26 @@ impl GemmOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gpu {
     pub capability: (u32, u32),
-    pub multiprocessors: u32,
+    pub clusters: Clusters,
+}
+
+impl Gpu {
+    /// An H100 SXM, or what has the same compute capability as another GPU.
+    fn like_h100(capability: (u32, u32)) -> Self {
+        // A cluster is in one GPC. Which multiprocessors a chip has switched off differs from chip to chip; an H100 was
+        // seen to hold 15 clusters of eight blocks (accel-sim's gpu-app-collection, pull request 87), as these do.
+        const GPCS: [u32; 8] = [18, 18, 18, 16, 16, 16, 16, 14];
+        let clusters = |size| GPCS.iter().map(|multiprocessors| multiprocessors / size).sum();
+        Self {
+            capability,
+            clusters: std::array::from_fn(|size| if size == 0 { 0 } else { clusters(size as u32) }),
+        }
+    }
 }
 
 impl GemmVariant {
-    /// The variant for this shape on a device of this compute capability, with the multiprocessors of an H100 SXM or
-    /// H200, 132.
+    /// The variant for this shape on a device of this compute capability, with the multiprocessors of an H100 SXM: 132,
+    /// in GPCs that hold 15 clusters of eight. (A plan asks its own device.)
     ///
     /// ```
     /// use deepkern::fp8::{GemmOptions, GemmShape, GemmVariant};
@@ -69,7 +86,7 @@ impl GemmVariant {
     ///
     /// [`Error::GpuTooOld`](crate::Error::GpuTooOld).
     pub fn select(shape: GemmShape, capability: (u32, u32), options: GemmOptions) -> Result<Self> {
-        Self::select_for(shape, Gpu { capability, multiprocessors: 132 }, options)
+        Self::select_for(shape, Gpu::like_h100(capability), options)
     }
 
     pub(super) fn select_for(shape: GemmShape, gpu: Gpu, options: GemmOptions) -> Result<Self> {
@@ -82,8 +99,9 @@ impl GemmVariant {
             matches!(variant, Self::Hopper { pair: true, .. }) && shape.m <= abi::FP8_HOPPER_TILE_M as usize
         };
         let variants = Self::hopper().chain(Self::decode());
-        let allowed = variants.filter(|&variant| options.allows(variant) && !idles(variant));
-        let timed = allowed.map(|variant| (variant, predict(variant, shape, gpu.multiprocessors)));
+        let fits = |variant: Self| gpu.clusters[variant.tiling().cluster as usize] > 0;
+        let allowed = variants.filter(|&variant| options.allows(variant) && !idles(variant) && fits(variant));
+        let timed = allowed.map(|variant| (variant, predict(variant, shape, gpu.clusters)));
         let best = timed.reduce(|best, next| if next.1 < best.1 { next } else { best });
         Ok(best.map_or(Self::simple_for(shape), |(variant, _)| variant))
     }
@@ -95,14 +113,14 @@ impl GemmVariant {
     }
 }
 
-// What a multiprocessor of an H100 SXM does in a clock, at 1,755 MHz.
+// What a multiprocessor of an H100 SXM does in a clock, at 1,830 MHz, for which its datasheet gives figures.
 
 /// Products of E4M3 that its tensor cores add up: 1,979 TFLOP/s over 132 of them.
 const MULTIPLY_ADDS: f64 = 4096.0;
 /// Bytes that copies bring into its shared memory from L2.
 const FILL: f64 = 40.0;
 /// Bytes that all of them together get from memory: 3.35 TB/s.
-const MEMORY: f64 = 1909.0;
+const MEMORY: f64 = 1831.0;
 
 // Clocks.
 
@@ -118,7 +136,7 @@ const HIDDEN: f64 = 0.1;
 const REDUCE: f64 = 1200.0;
 
 /// Clocks that a GEMM takes.
-fn predict(variant: GemmVariant, shape: GemmShape, multiprocessors: u32) -> f64 {
+fn predict(variant: GemmVariant, shape: GemmShape, clusters: Clusters) -> f64 {
     let tiling = variant.tiling();
     let (height, width) = (f64::from(tiling.tile.0), f64::from(tiling.tile.1));
     let block = f64::from(abi::FP8_BLOCK);
@@ -137,8 +155,7 @@ fn predict(variant: GemmVariant, shape: GemmShape, multiprocessors: u32) -> f64 
         GemmVariant::Simple { .. } => return f64::INFINITY,
     };
     let step = (rows * columns.max(LEAST_COLUMNS) * block / MULTIPLY_ADDS).max(bytes / FILL);
-    let clusters = f64::from((multiprocessors / tiling.cluster).max(1));
-    let waves = (tiling.tasks(shape) as f64 / clusters).ceil();
+    let waves = (tiling.tasks(shape) as f64 / f64::from(clusters[tiling.cluster as usize])).ceil();
     let (m, n, k) = (shape.m as f64, shape.n as f64, shape.k as f64);
     let memory = (m * k + n * k + m * n * 2.0) / MEMORY;
     let busy = waves * blocks_k * step;
@@ -190,7 +207,7 @@ mod tests {
     }
 
     fn choices() -> String {
-        const CLOCKS_A_MICROSECOND: f64 = 1755.0;
+        const CLOCKS_A_MICROSECOND: f64 = 1830.0;
         let mut table = String::from(
             "| n, k | m | kernel | floor, us | predicted, us |\n| --- | ---: | --- | ---: | ---: |\n",
         );
@@ -209,7 +226,8 @@ mod tests {
                 let bytes = (m * k + n * k + m * n * 2) as f64 / MEMORY;
                 let products = (m * n * k) as f64 / MULTIPLY_ADDS / 132.0;
                 let floor = bytes.max(products) / CLOCKS_A_MICROSECOND;
-                let predicted = predict(variant, shape, 132) / CLOCKS_A_MICROSECOND;
+                let predicted =
+                    predict(variant, shape, Gpu::like_h100(HOPPER).clusters) / CLOCKS_A_MICROSECOND;
                 table += &format!("| {n}, {k} | {m} | {variant} | {floor:.1} | {predicted:.1} |\n");
             }
         }

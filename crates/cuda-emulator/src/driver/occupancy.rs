@@ -21,8 +21,9 @@ const REGISTER_UNIT: u32 = 256;
 const SCHEDULERS: u32 = 4;
 /// Shared memory is handed to blocks in units of this.
 const SHARED_UNIT: u32 = 128;
-/// Multiprocessors of a GPC, in which a cluster has to fit.
-const SMS_PER_GPC: u32 = 16;
+/// Multiprocessors of each GPC, in which a cluster has to fit. Which ones a chip has switched off differs from chip to
+/// chip; these hold 15 clusters of eight, as an H100 was seen to (accel-sim's gpu-app-collection, pull request 87).
+const GPCS: [u32; 8] = [18, 18, 18, 16, 16, 16, 16, 14];
 
 /// Blocks of `threads` threads that fit on one multiprocessor.
 pub fn blocks_per_sm(function: &Function, threads: u32, dynamic_shared: u32) -> u32 {
@@ -45,7 +46,7 @@ pub fn blocks_per_sm(function: &Function, threads: u32, dynamic_shared: u32) -> 
 
 /// Blocks that the whole device can hold.
 pub fn resident_blocks(function: &Function, shape: &Shape) -> u32 {
-    blocks_per_sm(function, shape.threads(), shape.dynamic_shared) * MULTIPROCESSORS
+    clusters(function, shape) * shape.cluster.iter().product::<u32>()
 }
 
 /// The function of a handle, and how many bytes a size is for it.
@@ -67,9 +68,7 @@ fn best_block(function: &Function, dynamic: &dyn Fn(u32) -> u32, limit: u32) -> 
 fn clusters(function: &Function, shape: &Shape) -> u32 {
     let size: u32 = shape.cluster.iter().product();
     let per_sm = blocks_per_sm(function, shape.threads(), shape.dynamic_shared);
-    let per_gpc = per_sm * SMS_PER_GPC / size.max(1);
-    // 132 multiprocessors are eight GPCs, some of them not full.
-    per_gpc * (MULTIPROCESSORS / SMS_PER_GPC)
+    GPCS.iter().map(|multiprocessors| per_sm * multiprocessors / size.max(1)).sum()
 }
 
 fn size(bytes: usize) -> Outcome<u32> {

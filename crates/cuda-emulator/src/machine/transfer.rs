@@ -273,7 +273,8 @@ impl ClusterState {
 
     /// Lets one read its source, which may be written from then on.
     pub fn release(&mut self, id: u64, launch: &Launch) {
-        let Some(nth) = self.transfers.nth(id).filter(|nth| self.transfers.pending[*nth].held.is_none()) else {
+        let Some(nth) = self.transfers.nth(id).filter(|nth| self.transfers.pending[*nth].held.is_none())
+        else {
             return;
         };
         if let Some((rank, range)) = self.transfers.pending[nth].reads() {

@@ -355,6 +355,36 @@ fn occupancy_asks_without_the_lock() {
     assert!(grid > 0 && block > 0);
 }
 
+/// A cluster is in one GPC, and GPCs differ in size: fewer are resident than as many blocks would be.
+#[test]
+fn clusters_fit_into_gpcs() {
+    let _context = Context::new();
+    let plain = function(load(PTX).unwrap(), "limited");
+    for (cluster, fit) in [(1, 132), (2, 66), (3, 42), (4, 31), (5, 23), (6, 19), (7, 16), (8, 15)] {
+        // SAFETY: zero is a value of every field that is not set.
+        let mut attribute: sys::CUlaunchAttribute = unsafe { std::mem::zeroed() };
+        attribute.id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+        attribute.value.clusterDim =
+            sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: cluster, y: 1, z: 1 };
+        let mut config = sys::CUlaunchConfig {
+            gridDimX: cluster,
+            gridDimY: 1,
+            gridDimZ: 1,
+            blockDimX: 64,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: 200_000,
+            hStream: ptr::null_mut(),
+            attrs: &mut attribute,
+            numAttrs: 1,
+        };
+        let mut count = 0;
+        // SAFETY: called as the API asks.
+        ok(unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, plain, &mut config) });
+        assert_eq!(count, fit, "clusters of {cluster}");
+    }
+}
+
 #[test]
 fn clusters_and_cooperative_launches_are_checked() {
     let _context = Context::new();
