@@ -141,6 +141,13 @@ pub enum Verdict {
         /// The address.
         address: u64,
     },
+    /// Memory was touched ahead of `griddepcontrol.wait`, where kernels launched before may still be at it.
+    Early {
+        /// What was done.
+        access: Access,
+        /// The address.
+        address: u64,
+    },
     /// Something depended on a value that was never written.
     Undefined {
         /// What depended on it.
@@ -298,6 +305,7 @@ impl Verdict {
             Self::OutOfBounds { .. } => "out-of-bounds",
             Self::Misaligned { .. } => "misaligned",
             Self::ReadOnly { .. } => "read-only",
+            Self::Early { .. } => "early",
             Self::Undefined { .. } => "undefined",
             Self::UndefinedOutput { .. } => "undefined-output",
             Self::Deadlock { .. } => "deadlock",
@@ -335,6 +343,9 @@ impl Verdict {
             }
             Self::ReadOnly { .. } => {
                 "constants and parameters cannot be written: copy to a register or to local memory"
+            }
+            Self::Early { .. } => {
+                "griddepcontrol.wait comes before all writes, and before reads of what kernels ahead in the stream write"
             }
             Self::Undefined { used_as: Use::Address, .. } => {
                 "an index was loaded from memory that nothing has written"
@@ -422,6 +433,11 @@ impl fmt::Display for Verdict {
             Self::ReadOnly { space, address } => {
                 write!(f, "write to {space} address {address:#x}, which kernels may only read")
             }
+            Self::Early { access, address } => write!(
+                f,
+                "{} at global address {address:#x} before griddepcontrol.wait, and kernels launched before may still use it",
+                access.noun()
+            ),
             Self::Undefined { used_as, register } => match used_as {
                 Use::Branch => write!(f, "the branch depends on {register}, which is undefined"),
                 Use::Address => write!(f, "the address depends on {register}, which is undefined"),

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -83,12 +83,18 @@ fn execute<'a>(
 ) -> MutexGuard<'a, State> {
     let context = state.streams.get(ticket.stream).map_or(0, |stream| stream.context);
     let failed = state.check_context(context).is_err();
+    // All but kernels wait for kernels to end.
+    if !matches!(operation, Operation::Launch(_))
+        && let Ok(stream) = state.streams.get_mut(ticket.stream)
+    {
+        stream.written.clear();
+    }
     match operation {
         // Memory goes back even where the work before it has failed.
         Operation::Free(address) => state.release(address),
         _ if failed => {}
         Operation::Wait => {}
-        Operation::Launch(work) => state = launch(driver, state, context, &work),
+        Operation::Launch(work) => state = launch(driver, state, ticket.stream, context, &work),
         Operation::Record(event) => stamp(&mut state, event, ticket),
         Operation::Copy(copy) => {
             let result = copy.run(&state.memory);
@@ -114,9 +120,13 @@ fn execute<'a>(
 fn launch<'a>(
     driver: &'a Driver,
     mut state: MutexGuard<'a, State>,
+    stream: Handle,
     context: Handle,
     work: &Work,
 ) -> MutexGuard<'a, State> {
+    // What kernels ahead have written, that may not have ended if nothing has waited for them.
+    let ahead =
+        state.streams.get_mut(stream).map(|stream| std::mem::take(&mut stream.written)).unwrap_or_default();
     let Ok(device) = state.context(context).map(|context| context.device) else { return state };
     let launch = Launch {
         kernel: work.kernel.clone(),
@@ -127,6 +137,9 @@ fn launch<'a>(
         params: work.parameters.clone(),
         memory: state.memory.map(device),
         resident: work.resident,
+        overlaps: work.shape.overlaps,
+        unready: if work.shape.overlaps { ahead.iter().copied().collect() } else { Vec::new() },
+        written: Mutex::default(),
         print: Box::new(print),
         seed: state.seed,
         threads: state.threads,
@@ -135,6 +148,10 @@ fn launch<'a>(
     drop(state);
     let outcome = catch_unwind(AssertUnwindSafe(|| machine::run(&launch)));
     let mut state = driver.lock();
+    if let Ok(stream) = state.streams.get_mut(stream) {
+        stream.written = launch.written.into_inner().unwrap_or_else(PoisonError::into_inner);
+        stream.written.extend(launch.unready);
+    }
     match outcome {
         Ok(Ok(counters)) => {
             if let Ok(context) = state.context_mut(context) {
@@ -165,7 +182,9 @@ fn print(text: &str) {
 /// The result code that a GPU would give for a finding, or the nearest to it.
 fn status_of(verdict: &Verdict) -> Status {
     match verdict {
-        Verdict::OutOfBounds { .. } | Verdict::ReadOnly { .. } => Status::IllegalAddress,
+        Verdict::OutOfBounds { .. } | Verdict::ReadOnly { .. } | Verdict::Early { .. } => {
+            Status::IllegalAddress
+        }
         Verdict::Misaligned { .. } => Status::MisalignedAddress,
         Verdict::Deadlock { .. } | Verdict::Livelock { .. } => Status::LaunchTimeout,
         Verdict::Assert { .. } => Status::Assert,

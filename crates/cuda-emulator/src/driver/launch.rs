@@ -21,6 +21,8 @@ pub struct Shape {
     pub block: [u32; 3],
     pub cluster: [u32; 3],
     pub dynamic_shared: u32,
+    /// It may begin before the kernels ahead of it in its stream have ended.
+    pub overlaps: bool,
     /// All blocks must be resident at once.
     pub cooperative: bool,
 }
@@ -28,7 +30,8 @@ pub struct Shape {
 impl Shape {
     /// Of a launch that says nothing of clusters: they are the kernel's own, if it has them.
     fn new(kernel: &Kernel, grid: [u32; 3], block: [u32; 3], dynamic_shared: u32, cooperative: bool) -> Self {
-        Self { grid, block, cluster: kernel.cluster.unwrap_or([1; 3]), dynamic_shared, cooperative }
+        let cluster = kernel.cluster.unwrap_or([1; 3]);
+        Self { grid, block, cluster, dynamic_shared, overlaps: false, cooperative }
     }
 
     pub fn threads(&self) -> u32 {
@@ -126,6 +129,7 @@ pub struct Attribute {
 mod attribute {
     pub const COOPERATIVE: u32 = 2;
     pub const CLUSTER_DIMENSION: u32 = 4;
+    pub const PROGRAMMATIC_STREAM_SERIALIZATION: u32 = 6;
     pub const LAST_KNOWN: u32 = 18;
 }
 
@@ -138,11 +142,13 @@ impl Config {
             cluster: kernel.cluster.unwrap_or([1; 3]),
             dynamic_shared: self.dynamic_shared,
             cooperative: false,
+            overlaps: false,
         };
         for i in 0..self.attribute_count as usize {
             let Attribute { id, value, .. } = self.attributes.at(i)?;
             match id {
                 attribute::COOPERATIVE => shape.cooperative = value[0] != 0,
+                attribute::PROGRAMMATIC_STREAM_SERIALIZATION => shape.overlaps = value[0] != 0,
                 attribute::CLUSTER_DIMENSION => shape.cluster = [value[0], value[1], value[2]],
                 0..=attribute::LAST_KNOWN => {}
                 _ => return refuse(Status::InvalidValue, format!("there is no launch attribute {id}")),

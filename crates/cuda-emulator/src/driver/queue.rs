@@ -9,7 +9,7 @@
 //! it comes after the last one of every blocking stream, and theirs after the
 //! last one in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::operation::{Operation, Place};
 use super::state::{Handle, State};
@@ -51,6 +51,8 @@ pub struct Stream {
     /// The capture that it takes part in, and the nodes that come before its next.
     pub capture: Option<(Handle, Vec<usize>)>,
     queue: VecDeque<Queued>,
+    /// What its last kernels have written, since anything else came between them.
+    pub written: BTreeSet<u64>,
     /// An operation is being carried out.
     busy: bool,
     submitted: u64,
@@ -76,6 +78,7 @@ impl Stream {
             destroyed: false,
             capture: None,
             queue: VecDeque::new(),
+            written: BTreeSet::new(),
             busy: false,
             submitted: 0,
             completed: 0,

@@ -138,6 +138,7 @@ struct Buffer {
     shadow: Option<*mut u8>,
     /// The block whose shared memory it is, if that is watched.
     watched: Option<u32>,
+    is_global: bool,
 }
 
 impl Buffer {
@@ -207,6 +208,9 @@ impl Cpu<'_> {
         let first = T::row(&self.warp.registers, self.kernel, slot)[leader].plus(offset);
         let buffer = self.buffer(space, first.into())?;
         let shadow = buffer.shadow?;
+        if buffer.is_global && !self.is_in_turn(buffer.base, access) {
+            return None;
+        }
         if access != Access::Read && self.is_read_only(space, first.into()) {
             return None;
         }
@@ -282,12 +286,13 @@ impl Cpu<'_> {
             (Space::Generic, Windowed::Local(offset)) => Some(offset),
             _ => None,
         };
-        let mut watched = None;
+        let (mut watched, mut early) = (None, None);
         let span = match local {
             Some(offset) => self.local(lane, offset, size),
             None => self.buffer(space, address).filter(|b| b.holds(address, size.into())).map(|b| {
                 let offset = (address - b.base) as usize;
                 watched = b.watched.map(|rank| (rank, offset as u32));
+                early = b.is_global.then_some(b.base);
                 Span {
                     data: b.data.wrapping_add(offset),
                     shadow: b.shadow.map_or_else(|| self.no_shadow(access), |s| s.wrapping_add(offset)),
@@ -302,6 +307,9 @@ impl Cpu<'_> {
             Some(span) => {
                 if let Some((rank, offset)) = watched {
                     self.access_shared(rank, offset, size, access)?;
+                }
+                if early.is_some_and(|base| !self.is_in_turn(base, access)) {
+                    return Err(Verdict::Early { access, address });
                 }
                 Ok(span)
             }
@@ -337,7 +345,14 @@ impl Cpu<'_> {
             }
         };
         let shadow = (!region.kind.host_writes()).then_some(region.shadow);
-        Some(Buffer { base: region.base, len: region.len, data: region.data, shadow, watched: None })
+        Some(Buffer {
+            base: region.base,
+            len: region.len,
+            data: region.data,
+            shadow,
+            watched: None,
+            is_global: true,
+        })
     }
 
     #[inline(always)]
@@ -346,7 +361,7 @@ impl Cpu<'_> {
         let (data, shadow) = shared.start();
         let base = window + u64::from(SHARED_START);
         let watched = shared.watch.is_some().then_some(rank);
-        Buffer { base, len: shared.len() as u64, data, shadow: Some(shadow), watched }
+        Buffer { base, len: shared.len() as u64, data, shadow: Some(shadow), watched, is_global: false }
     }
 
     /// Shared memory of the block that an address of the cluster's window names.
@@ -374,7 +389,7 @@ impl Cpu<'_> {
         let params = &self.launch.params;
         // Never written through: see `is_read_only`.
         let data = params.as_ptr().cast_mut();
-        Buffer { base: window, len: params.len() as u64, data, shadow: None, watched: None }
+        Buffer { base: window, len: params.len() as u64, data, shadow: None, watched: None, is_global: false }
     }
 
     /// The block's rank and the address in its shared memory of an access of
@@ -431,6 +446,40 @@ impl Cpu<'_> {
                 let nearest = self.launch.memory.explain(address, size.into());
                 Err(Verdict::OutOfBounds { access, space: "global".to_owned(), address, size, nearest })
             }
+        }
+    }
+
+    /// May this warp touch an allocation now, or may kernels that were launched before still be at it? They may not
+    /// once it has waited for them (`griddepcontrol.wait`), or comes behind a warp that has.
+    #[inline(always)]
+    fn is_in_turn(&mut self, base: u64, access: Access) -> bool {
+        if access != Access::Read && self.block.written.last() != Some(&base) {
+            self.block.written.retain(|other| *other != base);
+            self.block.written.push(base);
+        }
+        self.warp.has_waited || self.comes_behind_a_wait() || {
+            access == Access::Read && !self.launch.unready.contains(&base)
+        }
+    }
+
+    /// The same for a copy at an address.
+    pub fn copies_in_turn(&mut self, address: u64, access: Access) -> Result<(), Verdict> {
+        let base = self.launch.memory.find(address).map_or(address, |region| region.base);
+        if self.is_in_turn(base, access) { Ok(()) } else { Err(Verdict::Early { access, address }) }
+    }
+
+    #[cold]
+    fn comes_behind_a_wait(&mut self) -> bool {
+        let order = self.warp.clock.order();
+        self.warp.has_waited = self.cluster.waits.iter().any(|mark| order.has_seen(*mark));
+        self.warp.has_waited
+    }
+
+    /// `griddepcontrol.wait`
+    pub fn wait_for_grids(&mut self) {
+        if !self.warp.has_waited {
+            self.warp.has_waited = true;
+            self.cluster.waits.push(self.warp.clock.mark(self.pc));
         }
     }
 

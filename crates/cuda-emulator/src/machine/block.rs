@@ -79,6 +79,8 @@ pub struct BlockState {
     pub events: u64,
     /// The region of global memory touched last.
     pub region: Option<Region>,
+    /// The regions written so far, by their addresses, the last one last.
+    pub written: Vec<u64>,
     /// What warps that have ended had seen.
     pub ended: Order,
     /// Stands in for the shadow of memory that has none.
@@ -177,10 +179,11 @@ impl Block {
                 patterns: Patterns::new(kernel.code.len()),
                 events: 0,
                 region: None,
+                written: Vec::new(),
                 ended: Order::default(),
                 no_shadow: NoShadow::new(),
             },
-            warps: (0..warps).map(|w| Warp::new(kernel, w, lanes(w), clock(w as usize))).collect(),
+            warps: (0..warps).map(|w| Warp::new(launch, w, lanes(w), clock(w as usize))).collect(),
             next: 0,
             random: Random::new(seed),
         }

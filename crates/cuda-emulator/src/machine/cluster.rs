@@ -7,7 +7,7 @@
 use super::block::{Block, Random, Stop};
 use super::grid::Launch;
 use super::mbarrier::Mbarriers;
-use super::order::{Gate, Order};
+use super::order::{Gate, Mark, Order};
 use super::proxy::Reading;
 use super::shared::Shared;
 use super::tally::Tally;
@@ -37,6 +37,8 @@ pub struct ClusterState {
     pub readings: Vec<Reading>,
     /// Copies that have landed, which is their order's count.
     pub landings: u32,
+    /// Where warps have waited for the grids before (`griddepcontrol.wait`).
+    pub waits: Vec<Mark>,
     /// What atomics, fences and volatile accesses hand on.
     pub flags: Order,
     /// Counts the times that all polls were told to give up waiting.
@@ -69,6 +71,7 @@ impl ClusterState {
             transfers: Transfers::default(),
             readings: Vec::new(),
             landings: 0,
+            waits: Vec::new(),
             flags: if watched { Order::new(warps) } else { Order::default() },
             polls: 0,
             live_threads: threads * blocks as u32,
@@ -186,6 +189,7 @@ impl Cluster {
                 Stop::Ended => {
                     let block = self.blocks.swap_remove(self.next);
                     self.tally.add(&block.state.tally);
+                    launch.written.lock().unwrap_or_else(|e| e.into_inner()).extend(block.state.written);
                     (blocked, spun) = (0, 0);
                     continue;
                 }

@@ -6,7 +6,7 @@
 //! that needs more resident blocks than fit hangs here as it would there.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -42,6 +42,12 @@ pub struct Launch {
     pub memory: Arc<AddressMap>,
     /// Blocks that the device can hold at a time.
     pub resident: u32,
+    /// It may begin before the grids ahead of it have ended (programmatic dependent launch).
+    pub overlaps: bool,
+    /// Allocations that those write, by their addresses.
+    pub unready: Vec<u64>,
+    /// Allocations that this one has written.
+    pub written: Mutex<BTreeSet<u64>>,
     /// Where the text of `printf` goes.
     pub print: Box<dyn Fn(&str) + Send + Sync>,
     /// 0: blocks and warps in order; anything else: an order drawn from it.

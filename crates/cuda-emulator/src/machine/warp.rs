@@ -57,6 +57,8 @@ pub struct Warp {
     pub async_copies: Vec<AsyncCopies>,
     /// What comes before what it does.
     pub clock: Clock,
+    /// Whether the grids that were launched before are known to have ended.
+    pub has_waited: bool,
     fragments: Vec<Fragment>,
 }
 
@@ -130,7 +132,8 @@ pub enum Stop {
 
 impl Warp {
     /// A warp about to execute the kernel's first instruction.
-    pub fn new(kernel: &Kernel, index: u32, lanes: u32, clock: Clock) -> Self {
+    pub fn new(launch: &Launch, index: u32, lanes: u32, clock: Clock) -> Self {
+        let kernel = launch.kernel.as_ref();
         let mut local = vec![Bytes::default(); if kernel.local_bytes > 0 { 32 } else { 0 }];
         local.iter_mut().for_each(|l| l.grow(kernel.local_bytes as usize));
         Self {
@@ -145,6 +148,7 @@ impl Warp {
             stacks: Vec::new(),
             async_copies: Vec::new(),
             clock,
+            has_waited: !launch.overlaps,
             fragments: vec![Fragment {
                 pc: 0,
                 mask: lanes,

@@ -34,6 +34,7 @@ fn without(i: &Instruction, line: &Line<'_>) -> Option<String> {
         "fence" | "membar" => nothing(true),
         "bar" | "barrier" => nothing(!says("red")),
         "wgmma" => nothing(says("fence") || says("commit_group") || says("wait_group")),
+        "griddepcontrol" => nothing(says("wait")),
         "cp" => nothing(says("commit_group") || says("wait_group") || says("wait_all")),
         "mbarrier" if says("try_wait") || says("test_wait") => {
             Some(format!("setp.eq.u32 {}, 0, 0;", line.operands.first()?))

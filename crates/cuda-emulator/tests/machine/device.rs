@@ -35,6 +35,10 @@ pub struct Device {
     pub arithmetic: Arithmetic,
     /// Blocks that fit at a time.
     pub resident: u32,
+    /// Launches may begin before those ahead have ended,
+    pub overlaps: bool,
+    /// which write these allocations.
+    pub unready: Vec<u64>,
     /// Threads of the host, or 0.
     pub threads: usize,
     /// Blocks of a cluster.
@@ -64,6 +68,8 @@ impl Device {
             dynamic_shared: 0,
             arithmetic: Arithmetic::Hardware,
             resident: 64,
+            overlaps: false,
+            unready: Vec::new(),
             threads: 0,
             cluster: [1; 3],
             printed: Arc::default(),
@@ -134,6 +140,9 @@ impl Device {
             params,
             memory: self.memory.map(0),
             resident: self.resident,
+            overlaps: self.overlaps,
+            unready: self.unready.clone(),
+            written: Mutex::default(),
             print: Box::new(move |text| printed.lock().expect("printing").push(text.to_owned())),
             seed,
             threads: self.threads,

@@ -4,6 +4,7 @@ mod asynchronous;
 mod counters;
 mod device;
 mod matrices;
+mod overlap;
 mod programs;
 mod proxies;
 mod tensor_core;

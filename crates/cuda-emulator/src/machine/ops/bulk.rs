@@ -145,6 +145,9 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
     if i.aux & PREFETCH != 0 {
         return Ok(());
     }
+    if let Memory::Global(from) = source {
+        cpu.copies_in_turn(from, Access::Read)?;
+    }
     let copies = &mut cpu.block.tally.copies;
     let read = if i.aux & FROM_SHARED == 0 { &mut copies.global_read } else { &mut copies.shared_read };
     *read += u64::from(len);
@@ -153,6 +156,7 @@ fn issue(cpu: &mut Cpu<'_>, i: &Inst, lane: usize, each: Each, multicast: u32) -
     let origin = cpu.origin(1 << lane);
     if i.aux & TO_SHARED == 0 {
         let to = Memory::Global(cpu.global_target(to, len, GRAIN, Access::Write)?);
+        cpu.copies_in_turn(each.to, Access::Write)?;
         cpu.block.tally.copies.global_written += u64::from(len);
         let work = Work::Range { from: source, to, len };
         let transfer = Transfer::new(work, reduction, Completion::Group, origin);

@@ -79,6 +79,8 @@ fn issue(cpu: &mut Cpu<'_>, aux: u32, lane: usize, each: Each) -> Result<(), Ver
         let tile = Tile::new(&map, &coordinates, 0, way)?;
         return check_global(cpu, &tile, Access::Read).map(drop);
     }
+    let outward = if way == Way::Store { Access::Write } else { Access::Read };
+    cpu.copies_in_turn(map.address, outward)?;
     // Where the box lies in the window of its own block, whichever that is.
     let (rank, start) = cpu.shared_target(space, each.shared, 0, 1, access)?;
     let tile = Tile::new(&map, &coordinates, start, way)?;

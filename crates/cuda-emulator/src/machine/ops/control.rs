@@ -221,13 +221,23 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             d.emit(both!(nothing), Kind::Control, &[], &[]);
         }
         // Grids of a stream run one after the other: those before have completed when
-        // this one starts, and those behind start when it has. Both are allowed.
-        ("griddepcontrol", []) if (m.take("wait") || m.take("launch_dependents")) && m.done() => {
+        // this one starts, and those behind start when it has. Both are allowed. That
+        // it does not count on the first is checked at accesses.
+        ("griddepcontrol", []) if m.take("launch_dependents") && m.done() => {
             d.emit(both!(nothing), Kind::Control, &[], &[]);
+        }
+        ("griddepcontrol", []) if m.take("wait") && m.done() => {
+            d.emit(both!(wait_for_grids), Kind::Control, &[], &[]);
         }
         _ => return Err(d.unknown(i)),
     }
     Ok(())
+}
+
+#[inline(always)]
+fn wait_for_grids(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
+    cpu.wait_for_grids();
+    Flow::Next
 }
 
 fn decode_call(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
