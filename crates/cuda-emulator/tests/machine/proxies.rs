@@ -208,6 +208,25 @@ fn the_destination_of_a_copy_is_left_alone() {
     races(&twice(""));
 }
 
+/// Sixteen bytes have more than one last reader, and more than one last writer.
+#[test]
+fn nobody_is_forgotten_for_another() {
+    // Both warps load the same bytes; the thread that fills them anew knows of its own warp's load alone.
+    let fill = IN.replace(" // HERE", "");
+    let load = "ld.shared.u32 %r0, [tile];\n";
+    let again = |between: &str| {
+        format!("{BARRIERS}{fill}{}{BARRIER}{load}{between}{IN}{}", wait("b", 0), wait("b", 1))
+    };
+    passes(&again(BARRIER));
+    races(&again(""));
+    // Both store to the same sixteen bytes; one of them has a fence.
+    let stores = "@!%last st.shared.u32 [tile], %t;\n@%last st.shared.u32 [tile+4], %t;\n";
+    let end = format!("{BARRIER}{}{COMMIT}{READ}", OUT.replace("256;", "16;"));
+    passes(&format!("{stores}{FENCE}{end}"));
+    caught("proxy", &format!("{stores}@%last {FENCE}{end}"));
+    caught("proxy", &format!("{stores}@!%last {FENCE}{end}"));
+}
+
 // ---- mbarriers -------------------------------------------------------------------------------
 
 #[test]
