@@ -3,6 +3,7 @@
 mod asynchronous;
 mod counters;
 mod device;
+mod limits;
 mod matrices;
 mod programs;
 mod proxies;
