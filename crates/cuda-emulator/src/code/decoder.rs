@@ -35,6 +35,15 @@ pub struct Reference {
     pub offset: i64,
 }
 
+/// Local memory of a thread, in bytes: the hardware's limit.
+const MOST_LOCAL: u64 = 512 << 10;
+/// Parameters of a kernel, in bytes: the hardware's limit.
+const MOST_PARAMS: u64 = 32_764;
+/// Shared memory of a block, in bytes: the hardware's limit.
+const MOST_SHARED: u64 = 227 << 10;
+/// Registers that a function may declare, so that a few bytes of text cannot ask for all memory.
+const MOST_REGISTERS: u64 = 1 << 20;
+
 #[derive(Debug, Clone)]
 enum Binding {
     Register {
@@ -68,6 +77,8 @@ pub struct Decoder<'m> {
     /// The running function's carry flag, `CC.CF`, if it has been used.
     carry: Option<Slot>,
     local_top: u32,
+    /// A list of operands was longer than lists can be.
+    has_long_list: bool,
 
     labels: Labels,
     /// Registers that asynchronous instructions use after they were issued, and
@@ -123,7 +134,7 @@ impl<'m> Decoder<'m> {
             globals.insert(v.name.as_str(), Binding::Variable { space: v.space, address: info.address });
         }
         for (name, offset) in &shared.module_scope {
-            let address = u64::from(SHARED_START + offset);
+            let address = u64::from(SHARED_START) + offset;
             globals.insert(name, Binding::Variable { space: Space::Shared, address });
         }
         let mut d = Decoder {
@@ -147,6 +158,7 @@ impl<'m> Decoder<'m> {
             virtuals: [0; 3],
             carry: None,
             local_top: 0,
+            has_long_list: false,
             labels: Labels::default(),
             late: Vec::new(),
             waits: Vec::new(),
@@ -156,7 +168,12 @@ impl<'m> Decoder<'m> {
             line: 0,
             location: (u32::MAX, 0),
         };
-        let (params, param_bytes) = kernel_params(f);
+        d.line = f.line;
+        if shared.dynamic_start > MOST_SHARED {
+            let problem = format!("{} bytes of shared variables", shared.dynamic_start);
+            return Err(d.error(format!("{problem}, where a block has {MOST_SHARED} at most")));
+        }
+        let (params, param_bytes) = d.kernel_params(f)?;
         let mut rows = [0usize; 3];
         let mut local_bytes = 0;
         let mut callees = Vec::new();
@@ -177,10 +194,13 @@ impl<'m> Decoder<'m> {
             name: f.name.clone(),
             params,
             param_bytes,
-            static_shared: shared.bytes,
-            dynamic_shared_start: SHARED_START + shared.dynamic_start,
+            static_shared: shared.bytes as u32,
+            dynamic_shared_start: SHARED_START + shared.dynamic_start as u32,
             local_bytes: local_bytes.next_multiple_of(16),
-            max_threads: f.required_threads.or(f.max_threads).map(|t| t.iter().product()),
+            max_threads: f
+                .required_threads
+                .or(f.max_threads)
+                .map(|t| t.iter().fold(1, |product: u32, &extent| product.saturating_mul(extent))),
             required_threads: f.required_threads,
             cluster: f.cluster,
             code: d.code,
@@ -196,7 +216,7 @@ impl<'m> Decoder<'m> {
         })
     }
 
-    fn function(&mut self, f: &'m Function, shared: &HashMap<String, u32>) -> Result<Callee> {
+    fn function(&mut self, f: &'m Function, shared: &HashMap<String, u64>) -> Result<Callee> {
         self.virtuals = [0; 3];
         self.carry = None;
         self.local_top = 0;
@@ -206,7 +226,7 @@ impl<'m> Decoder<'m> {
         let mut scope = HashMap::new();
         let mut places = [Vec::new(), Vec::new()];
         if self.in_entry {
-            let (params, _) = kernel_params(f);
+            let (params, _) = self.kernel_params(f)?;
             for (v, p) in f.params.iter().zip(params) {
                 scope.insert(
                     v.name.clone(),
@@ -216,7 +236,7 @@ impl<'m> Decoder<'m> {
         } else {
             for (which, list) in [&f.params, &f.returns].into_iter().enumerate() {
                 for v in list {
-                    let offset = self.local_variable(v);
+                    let offset = self.local_variable(v)?;
                     places[which].push((offset, size_of(v) as u32));
                     let binding = Binding::Variable { space: Space::Local, address: u64::from(offset) };
                     scope.insert(v.name.clone(), binding);
@@ -224,7 +244,7 @@ impl<'m> Decoder<'m> {
             }
         }
         for (name, offset) in shared {
-            let address = u64::from(SHARED_START + offset);
+            let address = u64::from(SHARED_START) + offset;
             scope.insert(name.clone(), Binding::Variable { space: Space::Shared, address });
         }
         self.scopes.push(scope);
@@ -239,6 +259,9 @@ impl<'m> Decoder<'m> {
         crate::machine::ops::control::emit_return(self);
         self.scopes.pop();
         self.extend_late_uses();
+        if self.has_long_list {
+            return Err(self.error(format!("a list of more than {} operands or targets", u16::MAX)));
+        }
         let [params, returns] = places;
         let address = reach::function_address(self.module, f);
         Ok(Callee { name: f.name.clone(), entry, address, params, returns })
@@ -264,7 +287,7 @@ impl<'m> Decoder<'m> {
                     count_once(&mut self.code[start..]);
                 }
                 Statement::Variable(v) => self.variable(v)?,
-                Statement::Registers { ty, vector, names } => self.declare(*ty, *vector, names),
+                Statement::Registers { ty, vector, names } => self.declare(*ty, *vector, names)?,
                 Statement::Loc { file, line, .. } => self.location = (*file, *line),
                 Statement::Block(inner) => {
                     self.scopes.push(HashMap::new());
@@ -292,13 +315,20 @@ impl<'m> Decoder<'m> {
         }
     }
 
-    fn declare(&mut self, ty: Type, vector: u32, names: &[(String, Option<u32>)]) {
+    fn declare(&mut self, ty: Type, vector: u32, names: &[(String, Option<u32>)]) -> Result<()> {
         for (name, count) in names {
+            let have: u64 = self.virtuals.iter().map(|n| u64::from(*n)).sum();
+            if have + u64::from(count.unwrap_or(1)) * u64::from(vector) > MOST_REGISTERS {
+                return Err(self.error(format!(
+                    "with {name} the function declares more than {MOST_REGISTERS} registers"
+                )));
+            }
             match count {
                 None => self.declare_one(name.clone(), ty, vector),
                 Some(n) => (0..*n).for_each(|i| self.declare_one(format!("{name}{i}"), ty, vector)),
             }
         }
+        Ok(())
     }
 
     fn declare_one(&mut self, name: String, ty: Type, vector: u32) {
@@ -319,7 +349,7 @@ impl<'m> Decoder<'m> {
             // Shared variables were laid out before; they are bound already.
             Space::Shared => Ok(()),
             Space::Local | Space::Param => {
-                let offset = self.local_variable(v);
+                let offset = self.local_variable(v)?;
                 self.bind(
                     v.name.clone(),
                     Binding::Variable { space: Space::Local, address: u64::from(offset) },
@@ -333,10 +363,33 @@ impl<'m> Decoder<'m> {
         }
     }
 
-    fn local_variable(&mut self, v: &Variable) -> u32 {
-        let offset = self.local_top.next_multiple_of(v.align.max(1) as u32);
-        self.local_top = offset + size_of(v) as u32;
-        offset
+    fn local_variable(&mut self, v: &Variable) -> Result<u32> {
+        let offset = u64::from(self.local_top).next_multiple_of(v.align.max(1));
+        let top = offset + size_of(v);
+        if top > MOST_LOCAL {
+            self.line = v.line;
+            let problem = format!("{top} bytes of local variables");
+            return Err(self.error(format!("{problem}, where a thread has {MOST_LOCAL} at most")));
+        }
+        self.local_top = top as u32;
+        Ok(offset as u32)
+    }
+
+    /// A kernel's parameters, and the bytes of all of them.
+    fn kernel_params(&mut self, f: &Function) -> Result<(Vec<Param>, u32)> {
+        let mut top = 0;
+        let mut params = Vec::new();
+        for v in &f.params {
+            let (offset, size) = (u64::next_multiple_of(top, v.align.max(1)), size_of(v));
+            top = offset + size;
+            if top > MOST_PARAMS {
+                self.line = v.line;
+                let problem = format!("{top} bytes of parameters");
+                return Err(self.error(format!("{problem}, where a kernel has {MOST_PARAMS} at most")));
+            }
+            params.push(Param { offset: offset as u32, size: size as u32, align: v.align as u32 });
+        }
+        Ok((params, top as u32))
     }
 
     /// A register that is used late lives until any wait that comes after the use.
@@ -354,8 +407,9 @@ impl<'m> Decoder<'m> {
     /// Marks the instructions that name a row which is used late, those that use it so left aside.
     fn mark_touches(&mut self) {
         let named = |i: &Inst| {
-            let list = i.list.start as usize..i.list.start as usize + usize::from(i.list.outs + i.list.ins);
-            i.dst.iter().chain(&i.src).chain(&self.lists[list]).copied().collect::<Vec<_>>()
+            let rest = self.lists.iter().skip(i.list.start as usize);
+            let list = rest.take(usize::from(i.list.outs) + usize::from(i.list.ins));
+            i.dst.iter().chain(&i.src).chain(list).copied().collect::<Vec<_>>()
         };
         let is_row = |slot: &Slot| slot.is_some() && !slot.is_constant() && slot.class() == Class::R32;
         let late: HashSet<Slot> =
@@ -620,7 +674,7 @@ impl<'m> Decoder<'m> {
     /// filled in when the labels of its block are known.
     fn branch_targets(&mut self, name: &str, labels: &[String]) {
         let list = self.list(&[], &vec![Slot::constant(Class::R32, 0); labels.len()]);
-        for (label, at) in labels.iter().zip(list.start as usize..) {
+        for (label, at) in labels.iter().zip(list.start as usize..).take(list.ins.into()) {
             self.labels.jump(Place::Element(at), label, self.line);
         }
         self.labels.declare_list(name, list);
@@ -634,6 +688,10 @@ impl<'m> Decoder<'m> {
     /// Puts rows into the kernel's operand lists: results first, then operands.
     pub fn list(&mut self, outs: &[Slot], ins: &[Slot]) -> List {
         let start = self.lists.len() as u32;
+        if outs.len().max(ins.len()) > u16::MAX.into() {
+            self.has_long_list = true;
+            return List::default();
+        }
         self.lists.extend_from_slice(outs);
         self.lists.extend_from_slice(ins);
         List { start, outs: outs.len() as u16, ins: ins.len() as u16 }
@@ -731,17 +789,6 @@ fn mask_of(ty: Type) -> u32 {
         2 => 0xffff,
         _ => u32::MAX,
     }
-}
-
-fn kernel_params(f: &Function) -> (Vec<Param>, u32) {
-    let mut offset = 0u64;
-    let mut params = Vec::new();
-    for v in &f.params {
-        offset = offset.next_multiple_of(v.align.max(1));
-        params.push(Param { offset: offset as u32, size: size_of(v) as u32, align: v.align as u32 });
-        offset += size_of(v);
-    }
-    (params, offset as u32)
 }
 
 /// One instruction of the program is counted once, however many it takes here: as what it is for, which is hardly ever

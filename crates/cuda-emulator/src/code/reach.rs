@@ -82,17 +82,20 @@ fn for_each_name<'m>(body: &'m [Statement], visit: &mut impl FnMut(&'m str)) {
     }
 }
 
+/// More than any memory holds, and still far from where sums would overflow.
+const BEYOND: u64 = 1 << 60;
+
 /// Where the shared variables of a kernel lie: those of its functions, those
 /// of the module that it names, and behind them the dynamic ones.
 pub struct SharedLayout<'m> {
     /// Bytes of all but the dynamic ones.
-    pub bytes: u32,
+    pub bytes: u64,
     /// Where the dynamic ones start.
-    pub dynamic_start: u32,
+    pub dynamic_start: u64,
     /// Name and offset of those of the module.
-    pub module_scope: Vec<(&'m str, u32)>,
+    pub module_scope: Vec<(&'m str, u64)>,
     /// The same of each function.
-    pub function_scope: Vec<HashMap<String, u32>>,
+    pub function_scope: Vec<HashMap<String, u64>>,
 }
 
 impl<'m> SharedLayout<'m> {
@@ -104,12 +107,13 @@ impl<'m> SharedLayout<'m> {
                 named.insert(n);
             });
         }
-        let mut top = 0u64;
+        // Addresses are aligned, and they start at SHARED_START.
+        let base = u64::from(SHARED_START);
+        let mut top = base;
         let mut place = |v: &Variable| {
-            top = top.next_multiple_of(v.align.max(1));
-            let at = top;
-            top += size_of(v);
-            at as u32
+            let at = top.next_multiple_of(v.align.max(1));
+            top = at.saturating_add(size_of(v)).min(BEYOND);
+            at - base
         };
         let shared = |v: &&Variable| v.space == Space::Shared;
         let (dynamic, fixed): (Vec<&Variable>, Vec<&Variable>) = module
@@ -129,11 +133,9 @@ impl<'m> SharedLayout<'m> {
                 own
             })
             .collect();
-        let bytes = top as u32;
+        let bytes = top - base;
         let align = dynamic.iter().map(|v| v.align).max().unwrap_or(16).max(16);
-        // Addresses are aligned, and they start at SHARED_START.
-        let base = u64::from(SHARED_START);
-        let dynamic_start = ((base + top).next_multiple_of(align) - base) as u32;
+        let dynamic_start = top.next_multiple_of(align) - base;
         module_scope.extend(dynamic.into_iter().map(|v| (v.name.as_str(), dynamic_start)));
         Self { bytes, dynamic_start, module_scope, function_scope }
     }

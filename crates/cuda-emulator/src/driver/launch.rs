@@ -86,12 +86,17 @@ impl Shape {
         })
     }
 
-    fn check_cluster(&self, function: &Function) -> Outcome {
-        let size: u64 = self.cluster.iter().map(|&extent| u64::from(extent)).product();
+    /// Refuses clusters of more blocks than the kernel may have.
+    pub fn check_cluster_size(&self, function: &Function) -> Outcome {
+        let size = self.cluster.iter().fold(1u32, |product, &extent| product.saturating_mul(extent));
         let most = if function.large_clusters { 16 } else { 8 };
         require((1..=most).contains(&size), Status::InvalidClusterSize, || {
             format!("a cluster of {:?}, where {most} blocks are the most", self.cluster)
-        })?;
+        })
+    }
+
+    fn check_cluster(&self, function: &Function) -> Outcome {
+        self.check_cluster_size(function)?;
         let divides = self.grid.iter().zip(self.cluster).all(|(grid, cluster)| grid % cluster == 0);
         require(divides, Status::InvalidValue, || {
             format!("a grid of {:?} is not whole clusters of {:?}", self.grid, self.cluster)

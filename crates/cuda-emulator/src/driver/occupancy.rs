@@ -64,7 +64,7 @@ fn best_block(function: &Function, dynamic: &dyn Fn(u32) -> u32, limit: u32) -> 
     scored.max().map_or((0, 0), |(_, threads, blocks)| (blocks * MULTIPROCESSORS, threads))
 }
 
-/// Clusters that the device can hold.
+/// Clusters, of a size that was checked, that the device can hold.
 fn clusters(function: &Function, shape: &Shape) -> u32 {
     let size: u32 = shape.cluster.iter().product();
     let per_sm = blocks_per_sm(function, shape.threads(), shape.dynamic_shared);
@@ -178,6 +178,7 @@ export! {
         let state = driver.lock();
         let function = state.functions.get(state.resolve(function)?)?;
         let shape = config.get()?.shape(&function.kernel)?;
+        shape.check_cluster_size(function)?;
         count.set(clusters(function, &shape) as c_int)
     }
 

@@ -68,6 +68,8 @@ pub struct BlockState {
     pub barriers: Vec<Barrier>,
     /// What its warpgroups have asked of the tensor cores.
     pub warpgroups: Vec<Warpgroup>,
+    /// What a count of all threads says: they, in whole warps.
+    pub all_threads: u32,
     /// Threads that have not ended.
     pub live_threads: u32,
     /// Counts so far, but for instructions of warps that go on.
@@ -85,6 +87,8 @@ pub struct BlockState {
     pub ended: Order,
     /// Stands in for the shadow of memory that has none.
     pub no_shadow: NoShadow,
+    /// What the manual leaves open happens by it.
+    pub chance: Random,
 }
 
 impl BlockState {
@@ -98,10 +102,10 @@ impl BlockState {
         by_warp: u32,
         predicates: u32,
     ) -> Result<u64, Verdict> {
-        let live = self.live_threads;
+        let (all, live) = (self.all_threads, self.live_threads);
         let b = &mut self.barriers[barrier as usize];
         let problem = |problem: String| Verdict::Barrier { barrier, problem };
-        if b.arrived > 0 && b.count != count {
+        if b.arrived > 0 && b.count.unwrap_or(all) != count.unwrap_or(all) {
             let say = |c: Option<u32>| c.map_or("all threads".to_owned(), |c| format!("{c} threads"));
             return Err(problem(format!(
                 "used for {} here, while {} threads have arrived at it for {}",
@@ -110,6 +114,8 @@ impl BlockState {
                 say(b.count)
             )));
         }
+        // Who gives the count of all threads may meet those who give none.
+        let count = count.or(b.count);
         if let Some(count) = count
             && b.arrived_by_warp + by_warp > count
         {
@@ -174,6 +180,7 @@ impl Block {
                 rank,
                 barriers: vec![Barrier::default(); BARRIERS],
                 warpgroups: Warpgroup::of(warps),
+                all_threads: warps * 32,
                 live_threads: threads,
                 tally: Tally::of_block(),
                 patterns: Patterns::new(kernel.code.len()),
@@ -182,6 +189,7 @@ impl Block {
                 written: Vec::new(),
                 ended: Order::default(),
                 no_shadow: NoShadow::new(),
+                chance: Random::new(seed.rotate_left(32)),
             },
             warps: (0..warps).map(|w| Warp::new(launch, w, lanes(w), clock(w as usize))).collect(),
             next: 0,

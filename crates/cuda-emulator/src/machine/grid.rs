@@ -121,7 +121,7 @@ impl Kernel {
     pub fn shared_bytes(&self, dynamic: u32) -> u32 {
         match dynamic {
             0 => self.static_shared,
-            _ => self.dynamic_shared_start - SHARED_START + dynamic,
+            _ => (self.dynamic_shared_start - SHARED_START).saturating_add(dynamic),
         }
     }
 }

@@ -10,7 +10,11 @@
 //! behind, on whatever way.
 //!
 //! A warp's `wgmma`s have a count of their own, of which the warp itself has seen what it
-//! has waited for.
+//! has waited for. So have its initialisations of mbarriers, which a fence may hand on
+//! without all else; their first count is the warp's start.
+//!
+//! What is relaxed orders nothing by itself: an arrival hands on what the last fence had
+//! seen, and what a wait has met is seen from the next fence on.
 //!
 //! Only a kernel that uses the async proxy has clocks; in others all of this is
 //! empty. The order is wider than PTX's: the lanes of a warp are one, and all fences,
@@ -25,6 +29,8 @@ enum Whose {
     Warp,
     /// That of the warp's `wgmma`s.
     Wgmma,
+    /// That of the mbarriers that the warp has initialised.
+    Init,
     /// The copy engine's, which lands what the warp issued.
     Engine,
     /// The warp's, for a `cp.async`.
@@ -48,7 +54,7 @@ const PENDING: u32 = u32::MAX;
 
 /// Bits of a packed mark: a count, an instruction, whose count, a warp (of at most 16 blocks of 32: the top bit is free).
 const PC: u32 = 32;
-const WHOSE: u32 = 52;
+const WHOSE: u32 = 51;
 const WARP: u32 = 54;
 /// Instructions behind the last one that has room are taken for it.
 const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
@@ -63,10 +69,11 @@ impl Mark {
     /// From one word.
     #[inline(always)]
     pub fn unpack(word: u64) -> Self {
-        let whose = match word >> WHOSE & 3 {
+        let whose = match word >> WHOSE & 7 {
             0 => Whose::Warp,
             1 => Whose::Wgmma,
-            2 => Whose::Engine,
+            2 => Whose::Init,
+            3 => Whose::Engine,
             _ => Whose::Copy,
         };
         Self { whose, warp: (word >> WARP) as u16, count: word as u32, pc: (word >> PC) as u32 & LAST_PC }
@@ -103,7 +110,8 @@ impl Mark {
     }
 }
 
-/// How far each warp of the cluster has been followed; behind them, their `wgmma`s; then the engine.
+/// How far each warp of the cluster has been followed; behind them, their `wgmma`s;
+/// then their initialisations; then the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Order {
     seen: Vec<u32>,
@@ -113,7 +121,7 @@ pub struct Order {
 impl Order {
     /// Nothing seen, in a cluster of so many warps.
     pub fn new(warps: usize) -> Self {
-        let entries = 2 * warps + 1;
+        let entries = 3 * warps + 1;
         Self { seen: vec![0; entries], fenced: vec![0; entries] }
     }
 
@@ -138,12 +146,19 @@ impl Order {
         }
     }
 
+    /// Warps of the cluster.
+    #[inline(always)]
+    fn warps(&self) -> usize {
+        self.seen.len() / 3
+    }
+
     /// Where a mark's count stands.
     #[inline(always)]
     fn entry(&self, mark: Mark) -> usize {
         match mark.whose {
             Whose::Warp | Whose::Copy => mark.warp.into(),
-            Whose::Wgmma => self.seen.len() / 2 + usize::from(mark.warp),
+            Whose::Wgmma => self.warps() + usize::from(mark.warp),
+            Whose::Init => 2 * self.warps() + usize::from(mark.warp),
             Whose::Engine => self.seen.len().saturating_sub(1),
         }
     }
@@ -165,7 +180,8 @@ impl Order {
 
     /// Was anything seen of the warps with these numbers?
     pub fn has_seen_any(&self, mut warps: std::ops::Range<usize>) -> bool {
-        self.seen.is_empty() || warps.any(|w| self.seen[w] > 0)
+        let starts = 2 * self.warps();
+        self.seen.is_empty() || warps.any(|w| self.seen[starts + w] > 0)
     }
 }
 
@@ -176,14 +192,20 @@ pub struct Clock {
     warp: u16,
     /// `wgmma`s that it has issued.
     issued: u32,
+    /// What a relaxed arrival hands on.
+    offered: Order,
+    /// What relaxed waits have met.
+    met: Order,
 }
 
 impl Clock {
     /// That of a warp of a cluster with so many.
     pub fn new(warp: usize, warps: usize) -> Self {
-        let mut order = Order::new(warps);
+        let mut offered = Order::new(warps);
+        offered.seen[2 * warps + warp] = 1;
+        let mut order = offered.clone();
         order.seen[warp] = 1;
-        Self { order, warp: warp as u16, issued: 0 }
+        Self { order, warp: warp as u16, issued: 0, offered, met: Order::default() }
     }
 
     /// What the warp has seen.
@@ -203,9 +225,26 @@ impl Clock {
         Mark { whose: Whose::Wgmma, warp: self.warp, count: self.issued, pc }
     }
 
+    /// The mbarrier that the warp initialises now, at `pc`.
+    pub fn initialise(&mut self, pc: u32) -> Mark {
+        let mark = Mark { whose: Whose::Init, warp: self.warp, count: 0, pc };
+        let entry = self.order.entry(mark);
+        let Some(count) = self.order.seen.get_mut(entry) else { return mark };
+        *count += 1;
+        Mark { count: *count, ..mark }
+    }
+
+    /// `fence.mbarrier_init`: of all that the warp did, only its initialisations.
+    pub fn fence_initialisations(&mut self) {
+        let entry = self.order.entry(Mark { whose: Whose::Init, warp: self.warp, count: 0, pc: 0 });
+        if let Some(offered) = self.offered.seen.get_mut(entry) {
+            *offered = self.order.seen[entry];
+        }
+    }
+
     /// The next `wgmma` has been waited for.
     pub fn land(&mut self) {
-        let entry = usize::from(self.warp) + self.order.seen.len() / 2;
+        let entry = usize::from(self.warp) + self.order.warps();
         if let Some(seen) = self.order.seen.get_mut(entry) {
             *seen += 1;
         }
@@ -214,7 +253,7 @@ impl Clock {
     /// A group of `wgmma`s is the warpgroup's: what this warp, of this number in its block, has waited for is over in the
     /// other three too, which have issued the same.
     pub fn land_others(&mut self, number: u32) {
-        let half = self.order.seen.len() / 2;
+        let half = self.order.warps();
         let own = half + usize::from(self.warp);
         let Some(&landed) = self.order.seen.get(own) else { return };
         let first = own - number as usize % 4;
@@ -231,6 +270,23 @@ impl Clock {
     /// What was released there comes before all from now on.
     pub fn acquire(&mut self, from: &Order) {
         self.order.join(from);
+    }
+
+    /// A fence: what comes before it is handed on by what is relaxed behind it, and the other way round.
+    pub fn fence(&mut self) {
+        self.order.join(&self.met);
+        self.offered.join(&self.order);
+        self.count();
+    }
+
+    /// The same for a relaxed arrival: what the last fence had seen.
+    pub fn release_relaxed(&self, to: &mut Order) {
+        to.join(&self.offered);
+    }
+
+    /// The same for a relaxed wait: from the next fence on.
+    pub fn acquire_relaxed(&mut self, from: &Order) {
+        self.met.join(from);
     }
 
     /// `fence.proxy.async`: all that was seen is fenced.

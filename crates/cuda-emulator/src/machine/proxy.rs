@@ -67,6 +67,13 @@ impl Cpu<'_> {
         self.warp.clock.release(&mut self.cluster.flags);
     }
 
+    /// A fence between accesses of threads.
+    pub fn fence(&mut self) {
+        self.warp.clock.acquire(&self.cluster.flags);
+        self.warp.clock.fence();
+        self.warp.clock.release(&mut self.cluster.flags);
+    }
+
     /// `fence.proxy.async`, for shared memory.
     pub fn fence_proxies(&mut self) {
         self.warp.clock.fence_proxies();
@@ -76,8 +83,10 @@ impl Cpu<'_> {
         }
     }
 
-    /// `fence.mbarrier_init`: the warp's own mbarriers are visible to the copy engine.
+    /// `fence.mbarrier_init`: the warp's own mbarriers are visible to the copy engine, and even a relaxed arrival
+    /// makes them known.
     pub fn fence_mbarriers(&mut self) {
+        self.warp.clock.fence_initialisations();
         let warp = self.warp.clock.mark(0).warp;
         for barrier in self.cluster.mbarriers.iter_mut().flat_map(|m| m.iter_mut()) {
             barrier.is_visible |= barrier.init.warp == warp;

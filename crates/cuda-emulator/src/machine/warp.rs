@@ -270,6 +270,10 @@ impl Warp {
         let (pc, mask, scatter, fault) =
             (cpu.pc, cpu.mask, std::mem::take(&mut cpu.scatter), cpu.fault.take());
         f.calls = std::mem::take(&mut cpu.calls);
+        if matches!(flow, Flow::Park(_) | Flow::Wait(_)) {
+            // It is tried again, and counts once.
+            cpu.warp.role.instructions.take_back(kernel.code[pc as usize].kind);
+        }
         f.poll = cpu.poll.take().map(|poll| poll.turned(cpu.warp.role.instructions));
         f.pc = pc;
         let aux = kernel.code.get(pc as usize).map_or(0, |i| i.aux);
@@ -319,8 +323,6 @@ impl Warp {
                 self.stand(f);
             }
             Flow::Park(_) | Flow::Wait(_) => {
-                // It is tried again, and counts once.
-                self.role.instructions.take_back(kernel.code[pc as usize].kind);
                 // Lanes whose guard is false do not wait.
                 let rest = f.mask & !mask;
                 self.split(&mut f, rest, pc + 1);

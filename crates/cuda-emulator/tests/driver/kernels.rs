@@ -336,6 +336,46 @@ fn occupancy_counts_what_fits() {
         assert_eq!(blocks(128, bytes), 2);
         assert_eq!(blocks(128, bytes + 128), 1);
     }
+    // What no block can have.
+    assert_eq!(blocks(128, u32::MAX as usize), 0);
+}
+
+#[test]
+fn occupancy_of_clusters() {
+    let _context = Context::new();
+    let shared = function(load(PTX).unwrap(), "shared");
+    let clusters = |x: u32, y: u32, z: u32| {
+        // SAFETY: zero is a value of every field that is not set.
+        let mut attribute: sys::CUlaunchAttribute = unsafe { std::mem::zeroed() };
+        attribute.id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+        attribute.value.clusterDim.x = x;
+        attribute.value.clusterDim.y = y;
+        attribute.value.clusterDim.z = z;
+        let config = sys::CUlaunchConfig {
+            gridDimX: 16,
+            gridDimY: 1,
+            gridDimZ: 1,
+            blockDimX: 1024,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: 0,
+            hStream: ptr::null_mut(),
+            attrs: &mut attribute,
+            numAttrs: 1,
+        };
+        let mut count = 0;
+        // SAFETY: called as the API asks.
+        let status = unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, shared, &config) };
+        (status, count)
+    };
+    // Two blocks a multiprocessor; each GPC has some over.
+    assert_eq!(clusters(2, 2, 2), (CUresult::CUDA_SUCCESS, 31));
+    let all = u32::MAX;
+    for (x, y, z) in
+        [(16, 1, 1), (0, 1, 1), (65536, 65536, 1), (65536, 65536, 65536), (all, all, 1), (all, all, all)]
+    {
+        assert_eq!(clusters(x, y, z), (CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE, 0), "{x} {y} {z}");
+    }
 }
 
 /// A program's own function is asked for the shared memory of a block; it may call the API.

@@ -152,6 +152,7 @@ fn failed_polls_are_apart() {
             let polling = [Integer, Control, Barrier].map(|kind| first.polling[kind]);
             assert_eq!(polling, [1, 3, 1].map(|n| n * first.failed_polls));
             assert_eq!(first.polling.total(), 5 * first.failed_polls);
+            assert!(first.failed_polls > 0 || wait == "try_wait", "seed {seed}");
             failed.push(first.failed_polls);
         }
     }
@@ -159,6 +160,31 @@ fn failed_polls_are_apart() {
     failed.sort_unstable();
     failed.dedup();
     assert!(failed.len() > 2, "{failed:?}");
+}
+
+/// A wait that blocks, is tried again and fails is one poll, however often it was tried.
+#[test]
+fn polls_that_blocked_and_failed() {
+    let inits = "@!%p mbarrier.init.shared::cta.b64 [%r5], 32;";
+    let work = "sub.u32 %r1, %r1, 1;";
+    // Warp 1 waits for what never comes, and arrives when it was twice told so.
+    let body = POLL
+        .replace(inits, &format!("{inits}\n@!%p mbarrier.init.shared::cta.b64 [%r5+8], 1;"))
+        .replace("WAIT", "try_wait")
+        .replace("3000", "2")
+        .replace(work, &format!("mbarrier.try_wait.parity.shared::cta.b64 %q, [%r5+8], 0;\n{work}"));
+    let body = module(&body).replace(".b64 b;", ".b64 b[2];");
+    for seed in 0..6 {
+        let counters = run_in(&mut Device::new(&body), 1, 64, seed);
+        use Kind::*;
+        assert_eq!(executed(&counters, 0), [(Integer, 3), (Control, 2), (Barrier, 4)], "seed {seed}");
+        let [first, second] = &counters.roles[..] else { panic!("two warps") };
+        assert_eq!(second.failed_polls, 2, "seed {seed}");
+        assert!(first.failed_polls > 0 || seed > 0);
+        let polling = [Integer, Control, Barrier].map(|kind| first.polling[kind]);
+        assert_eq!(polling, [1, 3, 1].map(|n| n * first.failed_polls), "seed {seed}");
+        assert_eq!(first.polling.total(), 5 * first.failed_polls, "seed {seed}");
+    }
 }
 
 /// A loop that does something else between its polls is no polling.

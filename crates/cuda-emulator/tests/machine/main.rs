@@ -3,6 +3,7 @@
 mod asynchronous;
 mod counters;
 mod device;
+mod limits;
 mod matrices;
 mod overlap;
 mod programs;

@@ -21,15 +21,17 @@ fn module(body: &str) -> String {
     )
 }
 
-/// Under several seeds, with 64 threads a block.
+/// With 64 threads a block.
+fn run(body: &str, cluster: u32, seed: u64) -> Result<(), Box<Finding>> {
+    let mut device = Device::new(&module(body));
+    device.cluster = [cluster, 1, 1];
+    let (out, input) = (device.alloc(4096), device.put(&[7u32; 1024]));
+    device.launch("k", [cluster, 1, 1], [64, 1, 1], &[out, input], seed).map(drop)
+}
+
+/// Under several seeds.
 fn runs(body: &str, cluster: u32) -> Vec<Result<(), Box<Finding>>> {
-    let run = |seed| {
-        let mut device = Device::new(&module(body));
-        device.cluster = [cluster, 1, 1];
-        let (out, input) = (device.alloc(4096), device.put(&[7u32; 1024]));
-        device.launch("k", [cluster, 1, 1], [64, 1, 1], &[out, input], seed).map(drop)
-    };
-    (0..8).map(run).collect()
+    (0..8).map(|seed| run(body, cluster, seed)).collect()
 }
 
 #[track_caller]
@@ -246,6 +248,106 @@ fn mbarriers_are_initialised_before() {
         wait("b", 0)
     );
     caught("mbarrier", &wrong);
+}
+
+/// `try_wait` may say no before the phase is complete: who does not ask again is found, but not in the fixed order.
+#[test]
+fn a_wait_may_give_up() {
+    // The second warp comes late, so that the first one has to wait.
+    let late = "@!%last bra COME;\nmov.u32 %r0, 0;\nLOOP: add.u32 %r0, %r0, 1;\nsetp.lt.u32 %p, %r0, 999;\n\
+                @%p bra LOOP;\nCOME:\n";
+    let arrive = format!("{BARRIERS}{late}{STORE}{FENCE}mbarrier.arrive.shared::cta.b64 _, [c];\n");
+    let end = format!("{OUT}{COMMIT}{READ}");
+    let once = format!("{arrive}mbarrier.try_wait.parity.shared::cta.b64 %p, [c], 0;\n{end}");
+    run(&once, 1, 0).unwrap_or_else(|finding| panic!("{finding}"));
+    let found = (1..64).filter(|&seed| run(&once, 1, seed).is_err()).count();
+    assert!((1..32).contains(&found), "{found} of 63");
+    let again = format!("{arrive}{}{end}", wait("c", 0));
+    for seed in 0..64 {
+        run(&again, 1, seed).unwrap_or_else(|finding| panic!("seed {seed}: {finding}"));
+    }
+}
+
+// ---- What is relaxed -------------------------------------------------------------------------
+
+const CLUSTER_RELAXED: &str = "barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait;\n";
+const FULL_FENCE: &str = "fence.acq_rel.cluster;\n";
+
+#[test]
+fn a_relaxed_arrival_orders_nothing() {
+    let end = format!("{OUT}{COMMIT}{READ}");
+    let begin = format!("{STORE}{FENCE}");
+    passes(&format!("{begin}{}{end}", CLUSTER_RELAXED.replace(".relaxed", "")));
+    passes(&format!("{begin}{}{end}", CLUSTER_RELAXED.replace(".relaxed", ".release")));
+    caught("proxy", &format!("{begin}{CLUSTER_RELAXED}{end}"));
+    // Of an mbarrier.
+    let begin = format!("{BARRIERS}{begin}");
+    let arrive = "mbarrier.arrive.relaxed.cta.shared::cta.b64 _, [c];\n";
+    let behind = wait("c", 0);
+    passes(&format!("{begin}{}{behind}{end}", arrive.replace("relaxed", "release")));
+    caught("proxy", &format!("{begin}{arrive}{behind}{end}"));
+    // A fence before it makes up for that, of what comes before the fence.
+    for relaxed in [CLUSTER_RELAXED, &format!("{arrive}{behind}")] {
+        passes(&format!("{begin}{FULL_FENCE}{relaxed}{end}"));
+        caught("proxy", &format!("{BARRIERS}{FULL_FENCE}{STORE}{FENCE}{relaxed}{end}"));
+    }
+}
+
+#[test]
+fn a_relaxed_wait_orders_nothing() {
+    let relaxed = |barrier| wait(barrier, 0).replace(".parity", ".parity.relaxed.cta");
+    let fill = IN.replace(" // HERE", "");
+    let load = "ld.shared.u32 %r0, [%at]; // HERE\n";
+    passes(&format!("{BARRIERS}{fill}{}{load}", wait("b", 0)));
+    caught("conflict", &format!("{BARRIERS}{fill}{}{load}", relaxed("b")));
+    passes(&format!("{BARRIERS}{fill}{}{FULL_FENCE}{load}", relaxed("b")));
+    let arrive = format!("{BARRIERS}{STORE}{FENCE}mbarrier.arrive.shared::cta.b64 _, [c];\n");
+    let end = format!("{OUT}{COMMIT}{READ}");
+    caught("proxy", &format!("{arrive}{}{end}", relaxed("c")));
+    passes(&format!("{arrive}{}{FULL_FENCE}{end}", relaxed("c")));
+}
+
+/// `expect_tx` is always relaxed.
+#[test]
+fn expecting_bytes_orders_nothing() {
+    let fill = format!(
+        "
+        @%first st.shared.u32 [tile+512], %t;
+        @%first fence.proxy.async.shared::cta;
+        @%first mbarrier.expect_tx.shared::cta.b64 [b], 256;
+        @%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile], [%in], 256, [b];
+        {CLUSTER_RELAXED}
+        @%last mbarrier.arrive.shared::cta.b64 _, [b];\n"
+    );
+    let out = "@%last cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+512], 16; // HERE\n\
+               @%last cp.async.bulk.commit_group;\n@%last cp.async.bulk.wait_group.read 0;\n";
+    let barriers = BARRIERS.replace("[b], 1;", "[b], 32;");
+    caught("proxy", &format!("{barriers}{fill}{}{out}", wait("b", 0)));
+    passes(&format!("{barriers}{fill}{}{BARRIER}{out}", wait("b", 0)));
+}
+
+/// A fence for initialised mbarriers makes them, and nothing else, known by a relaxed arrival.
+#[test]
+fn initialised_mbarriers_are_made_known() {
+    let fence = "@%first fence.mbarrier_init.release.cluster;\n";
+    let init =
+        "@%first mbarrier.init.shared::cta.b64 [b], 1;\n@%first mbarrier.init.shared::cta.b64 [c], 64;\n";
+    let remote = "
+        mov.u32 %r0, %cluster_ctarank;
+        xor.b32 %r0, %r0, 1;
+        mov.u32 %r1, c;
+        mapa.shared::cluster.u32 %r1, %r1, %r0;
+        mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r1]; // HERE\n";
+    let rest = format!("{}{FENCE}{}{}", wait("c", 0), IN.replace(" // HERE", ""), wait("b", 0));
+    passes_in(&format!("{init}{fence}{CLUSTER_RELAXED}{remote}{rest}"), 2);
+    passes_in(&format!("{init}{}{remote}{rest}", CLUSTER_RELAXED.replace(".relaxed", "")), 2);
+    passes_in(&format!("{init}{FULL_FENCE}{CLUSTER_RELAXED}{remote}{rest}"), 2);
+    for wrong in ["", fence, FENCE] {
+        // No fence, one before, and one between the proxies.
+        let (before, behind) = if wrong == FENCE { ("", FENCE) } else { (wrong, "") };
+        caught_in("mbarrier", &format!("{before}{init}{behind}{CLUSTER_RELAXED}{remote}{rest}"), 2);
+    }
+    caught("proxy", &format!("{init}{STORE}{FENCE}{fence}{CLUSTER_RELAXED}{OUT}{COMMIT}{READ}"));
 }
 
 // ---- Ends ------------------------------------------------------------------------------------

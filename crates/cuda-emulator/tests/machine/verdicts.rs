@@ -490,6 +490,30 @@ fn barriers_with_other_counts() {
     passes(&ptx.replace("64, 96", "64, 64"), 64, nothing);
 }
 
+/// A barrier without a count is for all threads, in whole warps.
+#[test]
+fn barriers_with_the_count_of_all_threads() {
+    let ptx = module(
+        "",
+        "setp.ge.u32 %p1, %r1, 32;
+        @%p1 bra SECOND;
+        bar.sync 0; // HERE
+        bar.sync 0; // HERE
+        bra DONE;
+        SECOND:
+        bar.sync 0, 64; // HERE
+        bar.sync 0; // HERE
+        DONE:",
+    );
+    passes(&ptx, 64, nothing);
+    passes(&ptx, 60, nothing);
+    for (_, _, result) in run(&ptx.replace("0, 64", "0, 96"), 64, nothing) {
+        let finding = result.expect_err("the bug was not found");
+        assert!(matches!(finding.verdict, Verdict::Barrier { barrier: 0, .. }), "{finding}");
+        assert!(finding.place.ptx.contains("// HERE"), "{finding}");
+    }
+}
+
 #[test]
 fn barriers_with_too_many_arrivals() {
     let ptx = module("", "bar.arrive 1, 96; // HERE\n bar.arrive 1, 96; // HERE\n bar.sync 0;");

@@ -111,7 +111,7 @@ fn fence(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         PROXIES => cpu.fence_proxies(),
         MBARRIERS => cpu.fence_mbarriers(),
         OTHER_PROXIES => {}
-        _ => cpu.synchronise(),
+        _ => cpu.fence(),
     }
     Flow::Next
 }

@@ -13,6 +13,8 @@ use crate::verdict::{Use, Verdict};
 const GENERIC: u32 = 1;
 
 const ALIGNED: u32 = 1;
+/// The arrival orders nothing but what a fence before it does.
+const RELAXED: u32 = 2;
 
 /// dst: the address that `src[0]` has in the block with rank `src[1]`.
 #[inline(never)]
@@ -82,7 +84,11 @@ fn arrive(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let problem = "a thread arrives at the cluster's barrier twice without a wait between".to_owned();
         return cpu.fault(Verdict::Operand { problem }, 1 << lane);
     }
-    cpu.warp.clock.release(&mut cpu.cluster.barrier.gate.arriving);
+    let arriving = &mut cpu.cluster.barrier.gate.arriving;
+    match i.aux & RELAXED {
+        0 => cpu.warp.clock.release(arriving),
+        _ => cpu.warp.clock.release_relaxed(arriving),
+    }
     let phase = cpu.cluster.arrive(mask.count_ones());
     cpu.block.events += 1;
     for (lane, arrival) in cpu.warp.cluster_arrivals.iter_mut().enumerate() {
@@ -146,11 +152,15 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
 /// Decodes `barrier.cluster`, from behind these words on.
 pub fn decode_barrier(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -> Result<(), DecodeError> {
     let operation = m.advance();
+    let mut aux = 0;
     match operation {
-        Some("arrive") => m.take("release") || m.take("relaxed"),
-        _ => m.take("acquire"),
-    };
-    let aux = if m.take("aligned") { ALIGNED } else { 0 };
+        Some("arrive") if m.take("relaxed") => aux |= RELAXED,
+        Some("arrive") => drop(m.take("release")),
+        _ => drop(m.take("acquire")),
+    }
+    if m.take("aligned") {
+        aux |= ALIGNED;
+    }
     if !m.done() {
         return Err(d.unknown(i));
     }

@@ -22,6 +22,10 @@ const NO_COMPLETE: u32 = 4;
 const PARITY: u32 = 8;
 /// A wait may block.
 const BLOCKS: u32 = 16;
+/// The operation orders nothing but what a fence beside it does.
+const RELAXED: u32 = 32;
+/// Under a seed one wait in so many gives up before its phase is complete.
+const GIVES_UP: usize = 8;
 /// The state space is in the bits from here on.
 const SPACE: u32 = 8;
 
@@ -79,15 +83,19 @@ impl Cpu<'_> {
         }
     }
 
-    /// What the executing lanes did comes before the phase that they arrive in completes.
-    fn release_to(&mut self, places: &[(u32, u32); 32]) {
+    /// What the executing lanes did comes before the phase that they arrive in completes; if they are relaxed, what a
+    /// fence says of it.
+    fn release_to(&mut self, places: &[(u32, u32); 32], flags: u32) {
         let mut last = None;
         for lane in lanes_of(self.mask) {
             let (rank, address) = places[lane];
             if last.replace((rank, address)) != Some((rank, address))
                 && let Some(barrier) = self.cluster.mbarriers[rank as usize].get_mut(address)
             {
-                self.warp.clock.release(&mut barrier.gate.arriving);
+                match flags & RELAXED {
+                    0 => self.warp.clock.release(&mut barrier.gate.arriving),
+                    _ => self.warp.clock.release_relaxed(&mut barrier.gate.arriving),
+                }
             }
         }
     }
@@ -144,7 +152,7 @@ fn init(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         };
         match barrier {
             Ok(mut barrier) => {
-                barrier.init = cpu.warp.clock.mark(cpu.pc);
+                barrier.init = cpu.warp.clock.initialise(cpu.pc);
                 table.insert(address, barrier);
                 cpu.cluster.shared[rank as usize].forget(address, SIZE);
             }
@@ -185,7 +193,7 @@ fn arrive(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
     let counts = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[1]);
     let bytes = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[2]);
-    cpu.release_to(&places);
+    cpu.release_to(&places, i.aux);
     let mut tokens = [0u64; 32];
     for lane in lanes_of(cpu.mask) {
         let done = cpu.with_mbarrier(lane, places[lane], |barrier| {
@@ -222,7 +230,7 @@ fn transact(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         return flow;
     }
     let bytes = *u32::row(&cpu.warp.registers, cpu.kernel, i.src[1]);
-    cpu.release_to(&places);
+    cpu.release_to(&places, i.aux);
     for lane in lanes_of(cpu.mask) {
         let done = cpu.with_mbarrier(lane, places[lane], |barrier| match i.aux & EXPECT {
             0 => barrier.complete(bytes[lane]),
@@ -237,7 +245,8 @@ fn transact(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 }
 
 /// dst: predicate. src: address, token or parity. What is in flight to the
-/// mbarrier lands now; if its phase is not complete even so, `try_wait` waits.
+/// mbarrier lands now; if its phase is not complete even so, `try_wait` waits. Its time may be up
+/// before the phase is: under a seed it gives up now and then, so that who does not ask again is found.
 #[inline(never)]
 fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let places = match cpu.own_mbarrier_places(i) {
@@ -277,7 +286,10 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok((passed(b, lane), b.phase()))) {
             Ok((true, _)) => {
                 if let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address) {
-                    cpu.warp.clock.acquire(&barrier.gate.passed);
+                    match i.aux & RELAXED {
+                        0 => cpu.warp.clock.acquire(&barrier.gate.passed),
+                        _ => cpu.warp.clock.acquire_relaxed(&barrier.gate.passed),
+                    }
                 }
                 true
             }
@@ -292,6 +304,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
     if let (0, Some(Wait::Mbarrier(address, phase, _)), false) = (done, waits, cpu.resumed)
         && i.aux & BLOCKS != 0
+        && !cpu.block.chance.one_in(GIVES_UP)
     {
         return Flow::Wait(Wait::Mbarrier(address, phase, cpu.cluster.polls));
     }
@@ -321,8 +334,9 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             Some("expect_tx") if arrives => flags |= EXPECT,
             Some("noComplete") if arrives => flags |= NO_COMPLETE,
             Some("parity") if waits => flags |= PARITY,
-            // Order with other accesses: the emulator's are all in order.
-            Some("acquire" | "release" | "relaxed" | "cta" | "cluster") => {}
+            Some("relaxed") => flags |= RELAXED,
+            // What is not relaxed is this; the order is one for all scopes.
+            Some("acquire" | "release" | "cta" | "cluster") => {}
             _ => break,
         }
         m.advance();
@@ -351,7 +365,8 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         (Some(which @ ("expect_tx" | "complete_tx")), [at, bytes]) => {
             let (at, bytes) = (address(d, at, space)?, d.source(bytes, Type::U32)?);
             let expects = if which == "expect_tx" { EXPECT } else { 0 };
-            d.emit(both!(transact), Kind::Barrier, &[], &[at, bytes]).aux = flags | expects;
+            // They are relaxed whether they say so or not.
+            d.emit(both!(transact), Kind::Barrier, &[], &[at, bytes]).aux = flags | expects | RELAXED;
         }
         (Some(which @ ("arrive" | "arrive_drop")), operands) => {
             let (token, operands) = match operands {

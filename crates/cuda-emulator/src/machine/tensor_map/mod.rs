@@ -158,7 +158,7 @@ pub enum Fill {
 
 impl Fill {
     /// Two bytes of it, which repeat whatever the element's width. The manual only says that it is a special NaN;
-    /// the bits are those that GPUs of compute capability 9.0 and 12.0 are seen to write.
+    /// the bits that GPUs of compute capability 9.0 write are assumed to be these.
     pub fn pattern(self) -> [u8; 2] {
         match self {
             Self::Zero => [0; 2],

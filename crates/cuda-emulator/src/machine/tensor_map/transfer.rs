@@ -255,7 +255,7 @@ unsafe fn set(to: Memory, pattern: [u8; 2], bytes: u32) {
 }
 
 /// Rounds f32 to TF32, to nearest even; NaN becomes the one of 0x7fffe000, and subnormals stay. The manuals do not
-/// say how; this is what a GPU is seen to do, for both types.
+/// say how; this is what a GPU is assumed to do, for both types.
 ///
 /// # Safety
 /// `at` is valid for `bytes`, whole elements aligned to 4.

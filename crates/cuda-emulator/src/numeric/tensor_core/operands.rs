@@ -162,11 +162,11 @@ fn transpose(words: &mut [[u64; DEPTH / 8]; 8]) {
         [(1, 0x00ff_00ff_00ff_00ff), (2, 0x0000_ffff_0000_ffff), (4, 0x0000_0000_ffff_ffff)]
     {
         for low in (0..8).filter(|word| word & distance == 0) {
-            for square in 0..DEPTH / 8 {
-                let (a, b) = (words[low][square], words[low + distance][square]);
-                let exchanged = (a >> (8 * distance) ^ b) & mask;
-                words[low][square] = a ^ exchanged << (8 * distance);
-                words[low + distance][square] = b ^ exchanged;
+            let (until, from) = words.split_at_mut(low + distance);
+            for (a, b) in until[low].iter_mut().zip(&mut from[0]) {
+                let exchanged = (*a >> (8 * distance) ^ *b) & mask;
+                *a ^= exchanged << (8 * distance);
+                *b ^= exchanged;
             }
         }
     }

@@ -290,7 +290,9 @@ fn initialisers_are_flattened() {
     assert!(error(".global .u8 x[2][] = {1, 2};").3.contains("sizes"));
     assert!(error(".global .u8 x[3][1000000000] = {{1}, {2}};").3.contains("fewer"));
     assert!(error(".global .u64 x[4294967296][4294967296];").3.contains("2^48"));
-    assert!(error(".global .align 3 .u8 x;").3.contains("power of two"));
+    for align in ["3", "4294967296", "0"] {
+        assert!(error(&format!(".global .align {align} .u8 x;")).3.contains("power of two"), "{align}");
+    }
 }
 
 #[test]

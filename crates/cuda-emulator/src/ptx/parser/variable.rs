@@ -134,10 +134,10 @@ impl Parser<'_> {
         self.advance();
         let start = self.at;
         let align = self.u64()?;
-        if align.is_power_of_two() && align <= 1 << 32 {
+        if align.is_power_of_two() && align <= 1 << 31 {
             return Ok(align);
         }
-        Err(self.expected_at(start, "a power of two"))
+        Err(self.expected_at(start, "a power of two of at most 2^31"))
     }
 
     /// `(...)`, whatever is in it.

@@ -304,7 +304,8 @@ fn commit(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
     Flow::Next
 }
 
-/// Orders registers and operations; here they are in the program's order anyway, so it is only counted.
+/// Orders registers and operations. Values are in the program's order anyway; fences are counted, so that an operation
+/// is found that uses a register touched since the last one (`Misuse::Unfenced`).
 #[inline(always)]
 fn fence(cpu: &mut Cpu<'_>, _: &Inst) -> Flow {
     match cpu.whole_warp() {
