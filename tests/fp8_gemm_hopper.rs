@@ -1,6 +1,8 @@
 //! The GEMM on Hopper's tensor cores, in the exact arithmetic of the emulator: every element against f64, as for the
 //! simple kernel. What the hardware's own sums do to it: `fp8_gemm_hardware.rs`.
 
+#[path = "common/bounds.rs"]
+mod bounds;
 #[path = "common/device.rs"]
 mod device;
 #[path = "common/gemm.rs"]
