@@ -32,14 +32,14 @@ impl Problem {
     }
 }
 
-/// One operation of the tensor cores: 16 rows, 16 columns, 32 of k.
+/// One operation of the tensor cores: 16 rows, 32 of k, and columns of two blocks of scales.
 const STEP: Operation = Operation {
     a: Format::E4m3,
     b: Format::E4m3,
     d: Accumulator::F32,
     unit: Unit::Warpgroup,
     negate: false,
-    n: 16,
+    n: 144,
     k: 32,
 };
 
@@ -95,7 +95,9 @@ fn model(problem: &Problem, promote: bool) -> Vec<f32> {
             multiply_accumulate(&STEP, Arithmetic::Hardware, &a, &b, &mut product);
         }
         for (i, (sum, product)) in sum.iter_mut().zip(&product).enumerate().filter(|_| promote) {
-            let scale = problem.a.scales[i / n * groups + group] * problem.b.scales[group];
+            let (row, column) = (i / n, i % n);
+            let b_scale = problem.b.scales[column / BLOCK * groups + group];
+            let scale = problem.a.scales[row * groups + group] * b_scale;
             *sum = f32::from_bits(*product).mul_add(scale, *sum);
         }
     }
@@ -109,6 +111,9 @@ fn on_device(problem: &Problem, variant: GemmVariant) -> Vec<f32> {
 }
 
 const WIDE: GemmVariant = GemmVariant::Hopper { width: 128, pair: false };
+/// Its second tile lies across blocks of scales.
+const ACROSS: GemmVariant = GemmVariant::Hopper { width: 96, pair: false };
+const PAIR: GemmVariant = GemmVariant::Hopper { width: 160, pair: true };
 const FEW: GemmVariant = GemmVariant::Decode { tokens: 16, split: 1 };
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -128,7 +133,7 @@ fn sums_are_the_hardwares() {
     for (magnitudes, bound) in [(false, 3e-4), (true, 1e-3)] {
         let problem = normal(ROWS, STEP.n, 7168, magnitudes);
         let expected = model(&problem, true);
-        for variant in [WIDE, GemmVariant::Hopper { width: 160, pair: true }, FEW] {
+        for variant in [WIDE, ACROSS, PAIR, FEW] {
             assert_eq!(bits(&on_device(&problem, variant)), bits(&expected), "{variant:?}");
         }
         let error = error(&expected, &problem.exact());
@@ -144,7 +149,10 @@ fn every_tail_of_k_sums_alike() {
     }
     for k in [16, 32, 48, 112, 128, 144, 576] {
         let problem = normal(ROWS, STEP.n, k, false);
-        assert_eq!(bits(&on_device(&problem, FEW)), bits(&model(&problem, true)), "k = {k}");
+        let expected = model(&problem, true);
+        for variant in [ACROSS, PAIR, FEW] {
+            assert_eq!(bits(&on_device(&problem, variant)), bits(&expected), "k = {k}, {variant}");
+        }
     }
 }
 

@@ -148,15 +148,31 @@ fn tiles_across_blocks_of_scales() {
 fn blocks_take_task_after_task() {
     let decode = |tokens, split| GemmVariant::Decode { tokens, split };
     for (m, n, k, variant) in [
-        (130, 64 * 140, 150, GemmVariant::Hopper { width: 64, pair: false }),
-        (260, 64 * 70, 32, GemmVariant::Hopper { width: 64, pair: true }),
-        (140, 96 * 140, 32, GemmVariant::Hopper { width: 96, pair: false }),
+        (130, 64 * 70, 150, GemmVariant::Hopper { width: 64, pair: false }),
+        (260, 64 * 35, 32, GemmVariant::Hopper { width: 64, pair: true }),
+        (140, 96 * 70, 32, GemmVariant::Hopper { width: 96, pair: false }),
         (9, 128 * 70, 150, decode(8, 1)),
         (20, 128 * 30, 300, decode(8, 4)),
-        (70, 128 * 9, 1100, decode(8, 8)),
+        (70, 128 * 3, 1100, decode(8, 8)),
     ] {
-        let problem = Problem::numbered(m, n, k);
-        problem.check::<bf16>(&only(&[variant]), &ALIGNED);
+        Problem::numbered(m, n, k).check::<bf16>(&only(&[variant]), &ALIGNED);
+    }
+}
+
+/// The same for each kernel: a task more than the device has clusters, few rows or columns of each.
+#[test]
+fn each_kernel_takes_another_task() {
+    let clusters = |blocks| 132 / blocks as usize + 1;
+    for variant in variants().into_iter().chain(split_variants()) {
+        let (m, n, k) = match variant {
+            GemmVariant::Hopper { width, pair: false } => (1, width as usize * clusters(1), 16),
+            GemmVariant::Hopper { pair: true, .. } => (256 * clusters(2), 16, 16),
+            GemmVariant::Decode { tokens, split: split @ ..=2 } => {
+                (tokens as usize * clusters(split), 16, 144)
+            }
+            _ => continue,
+        };
+        Problem::numbered(m, n, k).check::<bf16>(&[variant], &ALIGNED);
     }
 }
 
