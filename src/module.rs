@@ -37,7 +37,8 @@ pub(crate) struct Grid {
     pub cluster: u32,
     /// Dynamic shared memory, in bytes.
     pub shared: u32,
-    /// The kernel waits itself (`griddepcontrol.wait`, of Hopper) for what was queued before it, and may begin earlier.
+    /// Programmatic dependent launch: the kernel waits itself (`griddepcontrol.wait`, of Hopper) for what was queued
+    /// before it, and may begin earlier.
     pub overlaps: bool,
 }
 

@@ -1,8 +1,10 @@
-//! Every element of the device's GEMM against f64, with `S = |A||B| + |C|`: f32 within `2e-6 S + 1e-37`, bf16 within
+//! Every element of the GEMM on CUDA cores against f64, with `S = |A||B| + |C|`: f32 within `2e-6 S + 1e-37`, bf16 within
 //! `2^-8 |D|` more.
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/bounds.rs"]
+mod bounds;
 #[path = "common/capability.rs"]
 mod capability;
 #[path = "common/device.rs"]
@@ -16,15 +18,12 @@ mod persistence;
 #[path = "common/planted.rs"]
 mod planted;
 
+use bounds::{accuracy, check_bounds};
 use deepkern::{
-    CapturedGraph, Device, Error, MatrixView, MatrixViewMut,
-    fp8::{
-        BLOCK, Block128, Fp8Matrix, Fp8View, Fp8Weight, GemmPlan, GemmShape, GemmVariant, QuantizePlan,
-        ScaleFormat, ScaleLayout, Vec128,
-    },
-    reference::{self, Quantized},
+    fp8::{BLOCK, GemmShape, GemmVariant},
+    reference::Quantized,
 };
-use gemm::{Places, Problem, accuracy, any_problem, check_bounds};
+use gemm::{Places, Problem, any_problem};
 use half::bf16;
 use planted::{Place, bits};
 use proptest::prelude::*;
@@ -128,49 +127,6 @@ fn sizes_of_the_model() {
     }
 }
 
-/// What quantises and what multiplies agree on the layout of scales.
-#[test]
-fn quantised_on_the_device() {
-    let device = device::device();
-    let stream = device.context().default_stream();
-    let (m, n, k) = (21, 150, 576);
-    let values = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
-    let (x, w) = (values(m * k, 0.7), values(n * k, 1.3));
-
-    let (a, b) = quantize(&device, &stream, &x, m, &w, n);
-    let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
-    let mut plan = GemmPlan::new(&device, GemmShape { m, n, k }).unwrap();
-    plan.run(&stream, &a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap()).unwrap();
-
-    let a = reference::quantize(&x, m, k, (1, BLOCK), ScaleFormat::F32);
-    let b = reference::quantize(&w, n, k, (BLOCK, BLOCK), ScaleFormat::F32);
-    let (d, exact) = (stream.clone_dtoh(&d).unwrap(), reference::gemm(&a, &b, None, m, n, k));
-    check_bounds(&d, &exact, n, accuracy(plan.variant()));
-}
-
-type Stream = std::sync::Arc<deepkern::cudarc::driver::CudaStream>;
-
-fn quantize(
-    device: &Device,
-    stream: &Stream,
-    x: &[f32],
-    m: usize,
-    w: &[f32],
-    n: usize,
-) -> (Fp8Matrix, Fp8Weight) {
-    let k = x.len() / m;
-    let mut a = Fp8Matrix::zeros(stream, m, k).unwrap();
-    let mut b = Fp8Weight::zeros(stream, n, k).unwrap();
-    let x = stream.clone_htod(x).unwrap();
-    let w = stream.clone_htod(w).unwrap();
-    let format = ScaleFormat::F32;
-    let x = MatrixView::new(x.as_view(), m, k).unwrap();
-    QuantizePlan::new(device, m, k, format).unwrap().run(stream, x, &mut a).unwrap();
-    let w = MatrixView::new(w.as_view(), n, k).unwrap();
-    QuantizePlan::new(device, n, k, format).unwrap().run(stream, w, &mut b).unwrap();
-    (a, b)
-}
-
 /// A NaN spoils its row, or its column, and nothing else; so does an infinite scale.
 #[test]
 fn nan_stays_in_its_row_and_column() {
@@ -231,110 +187,6 @@ fn five_seeds_give_the_same_bits() {
     for seed in 2..=5 {
         assert_eq!(run(seed), first, "seed {seed}");
     }
-}
-
-/// Quantise and multiply in one graph, replayed on new input.
-#[test]
-fn a_captured_graph_replays() {
-    let device = device::device();
-    let stream = device.context().new_stream().unwrap();
-    let (m, n, k) = (5, 66, 200);
-    let shape = GemmShape { m, n, k };
-    let w: Vec<f32> = (0..n * k).map(|i| (i as f32).cos()).collect();
-    let (a, b) = quantize(&device, &stream, &vec![0.0; m * k], m, &w, n);
-    let x = stream.alloc_zeros::<f32>(m * k).unwrap();
-    let d = stream.alloc_zeros::<f32>(m * n).unwrap();
-
-    let mut quantize = QuantizePlan::new(&device, m, k, ScaleFormat::F32).unwrap();
-    let mut multiply = GemmPlan::new(&device, shape).unwrap();
-    let mut graph = CapturedGraph::capture(&stream, (x, a, b, d), |capture, (x, mut a, b, mut d)| {
-        quantize.run(capture, MatrixView::new(x.as_view(), m, k)?, &mut a)?;
-        multiply.run(capture, a.as_view(), b.as_view(), MatrixViewMut::new(d.slice_mut(..), m, n)?)
-    })
-    .unwrap();
-    let variant = multiply.variant();
-    // The graph keeps what it needs.
-    drop((quantize, multiply, device));
-    for round in 1..4 {
-        let x: Vec<f32> = (0..m * k).map(|i| ((i * round) as f32).sin()).collect();
-        stream.memcpy_htod(&x, &mut graph.buffers_mut().0).unwrap();
-        graph.launch().unwrap();
-        let d = stream.clone_dtoh(&graph.buffers().3).unwrap();
-
-        let a = reference::quantize(&x, m, k, (1, BLOCK), ScaleFormat::F32);
-        let b = reference::quantize(&w, n, k, (BLOCK, BLOCK), ScaleFormat::F32);
-        check_bounds(&d, &reference::gemm(&a, &b, None, m, n, k), n, accuracy(variant));
-    }
-}
-
-/// A graph takes no operand that it does not own, and the stream can be used again afterwards.
-#[test]
-fn a_graph_refuses_what_it_does_not_own() {
-    let device = device::device();
-    let stream = device.context().new_stream().unwrap();
-    let (m, n, k) = (5, 66, 200);
-    let (a, b) = quantize(&device, &stream, &vec![1.0; m * k], m, &vec![1.0; n * k], n);
-    let d = stream.alloc_zeros::<f32>(m * n).unwrap();
-    let mut plan = GemmPlan::new(&device, GemmShape { m, n, k }).unwrap();
-    let refused = CapturedGraph::capture(&stream, (b, d), |capture, (b, mut d)| {
-        plan.run(capture, &a, b.as_view(), MatrixViewMut::new(d.slice_mut(..), m, n)?)
-    });
-    assert!(matches!(refused, Err(Error::NotInGraph { what: "the codes of a", .. })), "{refused:?}");
-    stream.synchronize().unwrap();
-    assert_eq!(stream.clone_dtoh(a.scales()).unwrap().len(), a.scales().len());
-}
-
-/// Work on one stream waits for what it needs from another: cudarc's events are kept.
-#[test]
-fn streams_wait_for_each_other() {
-    let device = device::device();
-    let streams = [(); 2].map(|()| device.context().new_stream().unwrap());
-    let (m, n, k) = (33, 70, 256);
-    let x: Vec<f32> = (0..m * k).map(|i| (i as f32).sin()).collect();
-    let w: Vec<f32> = (0..n * k).map(|i| (i as f32).cos()).collect();
-    let (a, b) = quantize(&device, &streams[0], &x, m, &w, n);
-    let mut d = streams[0].alloc_zeros::<f32>(m * n).unwrap();
-    let mut plan = GemmPlan::new(&device, GemmShape { m, n, k }).unwrap();
-    plan.run(&streams[1], &a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap()).unwrap();
-    // Freed on the first stream while the second still reads them.
-    drop((a, b));
-    let d = streams[0].clone_dtoh(&d).unwrap();
-
-    let a = reference::quantize(&x, m, k, (1, BLOCK), ScaleFormat::F32);
-    let b = reference::quantize(&w, n, k, (BLOCK, BLOCK), ScaleFormat::F32);
-    check_bounds(&d, &reference::gemm(&a, &b, None, m, n, k), n, accuracy(plan.variant()));
-}
-
-/// Plans take addresses and a stream that belong to someone else.
-#[test]
-fn raw_pointers_on_a_raw_stream() {
-    use deepkern::cudarc::driver::{DevicePtr, DevicePtrMut};
-
-    let device = device::device();
-    let stream = device.context().default_stream();
-    let (m, n, k) = (4, 70, 200);
-    let (a, b) = quantize(&device, &stream, &vec![0.5; m * k], m, &vec![2.0; n * k], n);
-    let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
-    {
-        // SAFETY: the default stream lives as long as the context.
-        let raw = unsafe { device.wrap_stream(stream.cu_stream().cast()) };
-        let address = |(pointer, _): (u64, _)| pointer;
-        // SAFETY: `a`, `b` and `d` outlive the synchronising copy below.
-        let (a, b, d) = unsafe {
-            let (codes, scales) =
-                (address(a.codes().device_ptr(&stream)), address(a.scales().device_ptr(&stream)));
-            let a = Fp8View::<Vec128>::from_raw(codes, scales, m, k, k, Vec128::scale_stride(m, k)).unwrap();
-            let (codes, scales) =
-                (address(b.codes().device_ptr(&stream)), address(b.scales().device_ptr(&stream)));
-            let b =
-                Fp8View::<Block128>::from_raw(codes, scales, n, k, k, Block128::scale_stride(n, k)).unwrap();
-            let d = address(d.device_ptr_mut(&stream));
-            (a, b, MatrixViewMut::<f32>::from_raw(d, m, n, n).unwrap())
-        };
-        GemmPlan::new(&device, GemmShape { m, n, k }).unwrap().run(&raw, a, b, d).unwrap();
-    }
-    let d = stream.clone_dtoh(&d).unwrap();
-    assert!(d.iter().all(|d| (d - k as f32).abs() < 1e-3), "{d:?}");
 }
 
 /// The PTX for compute_80 gives what that for Hopper gives.

@@ -1,6 +1,8 @@
 //! The GEMM on Hopper's tensor cores, in the exact arithmetic of the emulator: every element against f64, as for the
 //! simple kernel. What the hardware's own sums do to it: `fp8_gemm_hardware.rs`.
 
+#[path = "common/bounds.rs"]
+mod bounds;
 #[path = "common/device.rs"]
 mod device;
 #[path = "common/gemm.rs"]
@@ -9,8 +11,9 @@ mod gemm;
 mod planted;
 
 use deepkern::{
-    Error,
-    fp8::{BLOCK, GemmOptions, GemmPlan, GemmShape, GemmVariant},
+    Error, MatrixViewMut,
+    cudarc::driver::DevicePtr,
+    fp8::{BLOCK, Fp8Matrix, Fp8MatrixView, Fp8Weight, GemmOptions, GemmPlan, GemmShape, GemmVariant},
     reference::Quantized,
 };
 use gemm::{Places, Problem, any_problem};
@@ -145,15 +148,31 @@ fn tiles_across_blocks_of_scales() {
 fn blocks_take_task_after_task() {
     let decode = |tokens, split| GemmVariant::Decode { tokens, split };
     for (m, n, k, variant) in [
-        (130, 64 * 140, 150, GemmVariant::Hopper { width: 64, pair: false }),
-        (260, 64 * 70, 32, GemmVariant::Hopper { width: 64, pair: true }),
-        (140, 96 * 140, 32, GemmVariant::Hopper { width: 96, pair: false }),
+        (130, 64 * 70, 150, GemmVariant::Hopper { width: 64, pair: false }),
+        (260, 64 * 35, 32, GemmVariant::Hopper { width: 64, pair: true }),
+        (140, 96 * 70, 32, GemmVariant::Hopper { width: 96, pair: false }),
         (9, 128 * 70, 150, decode(8, 1)),
         (20, 128 * 30, 300, decode(8, 4)),
-        (70, 128 * 9, 1100, decode(8, 8)),
+        (70, 128 * 3, 1100, decode(8, 8)),
     ] {
-        let problem = Problem::numbered(m, n, k);
-        problem.check::<bf16>(&only(&[variant]), &ALIGNED);
+        Problem::numbered(m, n, k).check::<bf16>(&only(&[variant]), &ALIGNED);
+    }
+}
+
+/// The same for each kernel: a task more than the device has clusters, few rows or columns of each.
+#[test]
+fn each_kernel_takes_another_task() {
+    let clusters = |blocks| 132 / blocks as usize + 1;
+    for variant in variants().into_iter().chain(split_variants()) {
+        let (m, n, k) = match variant {
+            GemmVariant::Hopper { width, pair: false } => (1, width as usize * clusters(1), 16),
+            GemmVariant::Hopper { pair: true, .. } => (256 * clusters(2), 16, 16),
+            GemmVariant::Decode { tokens, split: split @ ..=2 } => {
+                (tokens as usize * clusters(split), 16, 144)
+            }
+            _ => continue,
+        };
+        Problem::numbered(m, n, k).check::<bf16>(&[variant], &ALIGNED);
     }
 }
 
@@ -228,7 +247,7 @@ fn nan_stays_in_its_row_and_column() {
 /// chooses for so many.
 #[test]
 fn rows_do_not_depend_on_m() {
-    let (n, k) = (33, 304usize);
+    let (n, k) = (33, 528usize);
     let groups = k.div_ceil(BLOCK);
     let all = Problem { options: GemmOptions::new().batch_invariant(), ..Problem::numbered(300, n, k) };
     let d = all.run::<f32>(None, &ALIGNED);
@@ -238,6 +257,26 @@ fn rows_do_not_depend_on_m() {
         let first = Problem { shape: GemmShape { m, n, k }, a, ..all.clone() };
         for variant in only(&[WIDE, NARROW]).into_iter().map(Some).chain([None]) {
             assert_eq!(bits(&first.run::<f32>(variant, &ALIGNED)), bits(&d[..m * n]), "m = {m}, {variant:?}");
+        }
+    }
+}
+
+/// What a batch-invariant plan chooses is among those that give the same bits; without the option it would not be.
+#[test]
+fn batch_invariant_plans_sum_k_in_one_piece() {
+    let whole = variants();
+    if whole.is_empty() {
+        return;
+    }
+    let device = device::device();
+    for (n, k) in [(33, 528), (512, 7168), (2112, 7168), (7168, 16384)] {
+        let chosen = |m, options| {
+            GemmPlan::<f32>::with_options(&device, GemmShape { m, n, k }, options).unwrap().variant()
+        };
+        assert!(!whole.contains(&chosen(1, GemmOptions::new())), "n = {n}, k = {k}: nothing to forgo");
+        for m in [1, 8, 9, 16, 17, 64, 65, 128, 129, 512, 4096] {
+            let variant = chosen(m, GemmOptions::new().batch_invariant());
+            assert!(whole.contains(&variant), "m = {m}, n = {n}, k = {k}: {variant}");
         }
     }
 }
@@ -263,27 +302,40 @@ fn five_seeds_give_the_same_bits() {
 }
 
 /// Operands that the copy engine cannot read: an error that names them, or the simple kernel where the plan may choose.
+/// One row is refused for its stride as many are: else its bits would depend on how many there are.
 #[test]
 fn operands_out_of_line() {
-    let (m, n, k) = (5, 20, 40);
-    let problem = Problem::numbered(m, n, k);
-    let d = problem.run::<f32>(None, &Places::DENSE);
-    let simple = GemmVariant::Simple { rows: 16 };
-    assert_eq!(bits(&d), bits(&problem.run::<f32>(Some(simple), &Places::DENSE)));
-
     let device = device::device();
     let stream = device.context().default_stream();
-    let (a, b) = (
-        deepkern::fp8::Fp8Matrix::zeros(&stream, m, k).unwrap(),
-        deepkern::fp8::Fp8Weight::zeros(&stream, n, k).unwrap(),
-    );
-    let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
-    for variant in only(&[WIDE, NARROW]) {
-        let mut plan = GemmPlan::<f32>::with_variant(&device, GemmShape { m, n, k }, variant).unwrap();
-        let d = deepkern::MatrixViewMut::new(d.as_view_mut(), m, n).unwrap();
-        let refused = plan.run(&stream, &a, &b, d);
-        let expected = Error::StrideMisaligned { what: "the codes of a", stride: 40, multiple: 16 };
-        assert_eq!(refused, Err(expected));
+    let (n, k) = (20, 40);
+    for m in [1, 5] {
+        let problem = Problem::numbered(m, n, k);
+        let d = problem.run::<f32>(None, &Places::DENSE);
+        let simple = GemmVariant::Simple { rows: 16 };
+        assert_eq!(bits(&d), bits(&problem.run::<f32>(Some(simple), &Places::DENSE)));
+
+        let (a, b) = (Fp8Matrix::zeros(&stream, m, k).unwrap(), Fp8Weight::zeros(&stream, n, k).unwrap());
+        let mut d = stream.alloc_zeros::<f32>(m * n).unwrap();
+        let (codes, scales) = (a.codes().device_ptr(&stream).0, a.scales().device_ptr(&stream).0);
+        let misaligned = |address| Error::Misaligned { what: "the codes of a", address, alignment: 16 };
+        for (codes, stride, expected) in [
+            (codes, 40, Error::StrideMisaligned { what: "the codes of a", stride: 40, multiple: 16 }),
+            (codes + 8, 48, misaligned(codes + 8)),
+            (
+                codes,
+                1 << 40,
+                Error::TooLarge { what: "the codes of a", value: 1 << 40, limit: (1 << 40) - 16 },
+            ),
+        ] {
+            for variant in only(&[WIDE, NARROW]) {
+                let shape = GemmShape { m, n, k };
+                let mut plan = GemmPlan::<f32>::with_variant(&device, shape, variant).unwrap();
+                // SAFETY: refused before use.
+                let a = unsafe { Fp8MatrixView::from_raw(codes, scales, m, k, stride, 8) }.unwrap();
+                let refused = plan.run(&stream, a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap());
+                assert_eq!(refused, Err(expected.clone()), "m = {m}");
+            }
+        }
     }
 }
 

@@ -1,5 +1,10 @@
-//! Each misuse is an error that says what was wrong, with the numbers; and then nothing was queued.
+//! Each misuse is an error that says what was wrong, with the numbers; and then nothing was queued. On Hopper the plans
+//! are for its tensor cores, and once more, as for another GPU, for CUDA cores.
 
+#[path = "common/again.rs"]
+mod again;
+#[path = "common/capability.rs"]
+mod capability;
 #[path = "common/device.rs"]
 mod device;
 
@@ -12,7 +17,7 @@ use deepkern::{
     },
 };
 
-const SHAPE: GemmShape = GemmShape { m: 6, n: 130, k: 200 };
+const SHAPE: GemmShape = GemmShape { m: 6, n: 130, k: 208 };
 
 /// A GEMM's operands of the right shapes.
 struct Operands {
@@ -53,8 +58,8 @@ fn shapes_of_a_gemm() {
     let fits = (m, n);
     assert_eq!(run(GemmShape { m: 5, ..SHAPE }, fits, fits), shape_error("the number of rows of a", 5, m));
     assert_eq!(
-        run(GemmShape { k: 201, ..SHAPE }, fits, fits),
-        shape_error("the number of columns of a", 201, k)
+        run(GemmShape { k: 209, ..SHAPE }, fits, fits),
+        shape_error("the number of columns of a", 209, k)
     );
     assert_eq!(run(GemmShape { n: 1, ..SHAPE }, fits, fits), shape_error("the number of rows of b", 1, n));
     assert_eq!(run(SHAPE, (5, n), fits), shape_error("the number of rows of c", m, 5));
@@ -243,6 +248,27 @@ fn a_device_that_is_not_there() {
     let count = CudaContext::device_count().unwrap() as usize;
     let ordinal = count + 7;
     assert_eq!(Device::new(ordinal).unwrap_err(), Error::NoSuchDevice { ordinal, count });
+}
+
+/// Hopper's kernels by name, where they run and where they do not.
+#[test]
+fn a_kernel_of_another_gpu() {
+    let device = device::device();
+    let capability = device.capability();
+    for variant in GemmVariant::all() {
+        let plan = GemmPlan::<f32>::with_variant(&device, SHAPE, variant);
+        if variant.uses_tensor_cores() && capability != (9, 0) {
+            let wrong = Error::WrongGpu { variant: variant.to_string(), needed: (9, 0), capability };
+            assert_eq!(plan.unwrap_err(), wrong);
+        } else {
+            assert_eq!(plan.unwrap().variant(), variant);
+        }
+    }
+}
+
+#[test]
+fn on_every_gpu_since_ampere() {
+    capability::passes_on("8.0");
 }
 
 /// Messages name the numbers and what to do.

@@ -28,8 +28,9 @@ use crate::{
 /// bf16 by half a bf16 ulp more. On CUDA cores `bound` is 2e-6, as measured over the tests. Hopper's tensor cores keep
 /// about 13 fraction bits of the largest of 32 products and of the sum so far ("FP22"), which is why sums are promoted
 /// to f32 every 128 of k: four such sums cut 34 numbers each, so that `bound` is 136/8192 at the worst. The error of
-/// all of D, `||D - D64|| / ||D64||`, is below 1e-3 over the tests' normally distributed data. Where the product of two scales is itself beyond f32's normal numbers, so is the result, or it loses
-/// accuracy: below 2^-126 by at most 2^-125 per 128 of k.
+/// all of D, `||D - D64|| / ||D64||`, is below 1e-3 over the tests' normally distributed data. Where the product of two
+/// scales is itself beyond f32's normal numbers, so is the result, or it loses accuracy: below 2^-126 by at most 2^-125
+/// per 128 of k.
 ///
 /// Same inputs, same bits, whatever the schedule. With [`GemmOptions::batch_invariant`] a row's bits do not depend on m
 /// either; without it, k may be summed in parts, whose number follows the shape. (Operands that are not aligned as
@@ -120,7 +121,7 @@ impl<D: Element> GemmPlan<D> {
         let gpu = Gpu { capability: device.capability(), clusters: clusters(device)? };
         let variant = GemmVariant::select_for(shape, gpu, options)?;
         let mut plan = Self::with_variant(device, shape, variant)?;
-        if plan.choice.variant.is_hopper() {
+        if plan.choice.variant.uses_tensor_cores() {
             plan.fallback = Some(Choice::new::<D>(device, shape, GemmVariant::simple_for(shape))?);
         }
         Ok(plan)
@@ -235,7 +236,7 @@ impl<D: Element> GemmPlan<D> {
             n: n as u32,
             k: k as u32,
         };
-        let choice = match (self.choice.variant.is_hopper(), &self.fallback) {
+        let choice = match (self.choice.variant.uses_tensor_cores(), &self.fallback) {
             (true, Some(fallback)) if check_readable(&args).is_err() => fallback,
             (true, None) => {
                 check_readable(&args)?;
@@ -246,7 +247,7 @@ impl<D: Element> GemmPlan<D> {
         // SAFETY: the kernel takes these arguments. It touches the elements of the shapes, which the views hold, and
         // which the addresses above keep in use until it is queued.
         unsafe {
-            match choice.variant.is_hopper() {
+            match choice.variant.uses_tensor_cores() {
                 true => choice.kernel.launch(&launch, &hopper_args::<D>(args, choice.variant)?),
                 false => choice.kernel.launch(&launch, &args),
             }

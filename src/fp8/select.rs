@@ -33,7 +33,9 @@ impl GemmOptions {
         Self { batch_invariant: false }
     }
 
-    /// A row of D has the same bits whatever m is: the order in which it is summed depends on k alone.
+    /// A row of D has the same bits whatever m is: the order in which it is summed depends on k alone. (And on whether
+    /// the operands are aligned as [`GemmPlan::new`](super::GemmPlan::new) says: those that are not are computed on
+    /// CUDA cores, which sum otherwise.)
     ///
     /// It costs time where there are few tiles, since their k is not shared out then.
     #[must_use]
@@ -176,15 +178,16 @@ mod tests {
         assert_eq!(hopper(64, 512, 0), GemmVariant::SIMPLE_LARGE);
     }
 
-    /// On Hopper, all that it allows sum k in one piece.
+    /// No block of a cluster is left without k: fewer parts would be as long, and they come first.
     #[test]
-    fn batch_invariant_plans_do_not_split_k() {
-        for m in [1, 16, 64, 128, 512] {
-            for (n, k) in [(512, 7168), (7168, 2048), (2112, 7168)] {
-                let shape = GemmShape { m, n, k };
-                let variant =
-                    GemmVariant::select(shape, HOPPER, GemmOptions::new().batch_invariant()).unwrap();
-                assert!(!matches!(variant, GemmVariant::Decode { split: 2.., .. }), "{variant}");
+    fn every_part_of_k_has_blocks() {
+        for blocks_k in 1..=64u32 {
+            for (m, n) in [(1, 128), (8, 512), (64, 2112), (128, 7168), (512, 512)] {
+                let shape = GemmShape { m, n, k: blocks_k as usize * 128 - 100 };
+                let variant = GemmVariant::select(shape, HOPPER, GemmOptions::new()).unwrap();
+                if let GemmVariant::Decode { split, .. } = variant {
+                    assert!((split - 1) * blocks_k.div_ceil(split) < blocks_k, "{shape:?}: {variant}");
+                }
             }
         }
     }
@@ -253,7 +256,7 @@ mod tests {
         let most = crate::memory::MAX_SIZE;
         for (m, n, k) in [(most, most, most), (1, most, 1), (most, 1, most), (0, 0, 1)] {
             let variant = GemmVariant::select(GemmShape { m, n, k }, (9, 0), GemmOptions::new()).unwrap();
-            assert!(variant.is_hopper(), "{variant}");
+            assert!(variant.uses_tensor_cores(), "{variant}");
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::{Error, Result, abi};
 
 /// What the engine asks of the first address and of the distance between rows, in bytes.
 const GRAIN: usize = 16;
-/// Rows are less than this many bytes apart.
-const MAX_DISTANCE: u64 = 1 << 40;
+/// Rows are at most this many bytes apart.
+const MAX_DISTANCE: u64 = (1 << 40) - GRAIN as u64;
 
 /// A matrix in device memory, and the box of it that one copy brings.
 pub(super) struct TiledMatrix {
@@ -45,20 +45,18 @@ impl TiledMatrix {
         self.distance().map(drop)
     }
 
-    /// Bytes from row to row. A single row has no distance, but the driver wants one.
+    /// Bytes from row to row. A single row has none, but the stride that was given counts all the same: which kernel
+    /// computes a row must not depend on how many there are.
     fn distance(&self) -> Result<u64> {
-        if self.rows <= 1 {
-            return Ok((self.columns * self.element).next_multiple_of(GRAIN) as u64);
-        }
-        let multiple = GRAIN / self.element;
+        let (element, multiple) = (self.element as u64, GRAIN / self.element);
         if !self.stride.is_multiple_of(multiple) {
             return Err(Error::StrideMisaligned { what: self.what, stride: self.stride, multiple });
         }
-        let limit = (MAX_DISTANCE / self.element as u64) as usize;
-        match (self.stride as u64).checked_mul(self.element as u64).filter(|bytes| *bytes < MAX_DISTANCE) {
-            Some(bytes) => Ok(bytes),
-            None => Err(Error::TooLarge { what: self.what, value: self.stride, limit }),
+        let limit = (MAX_DISTANCE / element) as usize;
+        if self.stride > limit {
+            return Err(Error::TooLarge { what: self.what, value: self.stride, limit });
         }
+        Ok(self.stride as u64 * element)
     }
 
     /// The map of a matrix that has been checked. What lies outside of the matrix is read as zero,

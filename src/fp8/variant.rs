@@ -85,14 +85,10 @@ impl GemmVariant {
         Self::hopper().chain(Self::decode()).chain(Self::simple())
     }
 
-    /// Whether it multiplies on tensor cores, which keep about 13 fraction bits of each sum of 32 products
-    /// ([`GemmPlan`](super::GemmPlan) has what that means for D).
+    /// Whether it multiplies on Hopper's tensor cores, which keep about 13 fraction bits of each sum of 32 products
+    /// ([`GemmPlan`](super::GemmPlan) has what that means for D). Such a one takes only operands that the copy engine
+    /// can read.
     pub fn uses_tensor_cores(self) -> bool {
-        self.is_hopper()
-    }
-
-    /// Does it take operands that the copy engine can read, and run on Hopper alone?
-    pub(super) fn is_hopper(self) -> bool {
         !matches!(self, Self::Simple { .. })
     }
 
@@ -116,7 +112,7 @@ impl GemmVariant {
         if !Self::all().any(|variant| variant == self) {
             return Err(Error::NoSuchVariant { variant: self.to_string() });
         }
-        match self.is_hopper() && capability != HOPPER {
+        match self.uses_tensor_cores() && capability != HOPPER {
             true => Err(Error::WrongGpu { variant: self.to_string(), needed: HOPPER, capability }),
             false => check_capability(capability),
         }
@@ -203,7 +199,7 @@ mod tests {
     fn only_those_that_are_there_run() {
         for variant in GemmVariant::all() {
             assert!(variant.runs_on((9, 0)), "{variant}");
-            assert_eq!(variant.runs_on((8, 0)), !variant.is_hopper(), "{variant}");
+            assert_eq!(variant.runs_on((8, 0)), !variant.uses_tensor_cores(), "{variant}");
             assert!(variant.tiling().shared <= 227 << 10, "{variant}");
         }
         for variant in [

@@ -1,7 +1,5 @@
-//! A GEMM as the tests see it: operands on the host, what surrounds them on the device, and the bounds that every
-//! element keeps.
+//! A GEMM as the tests see it: operands on the host, and what surrounds them on the device.
 
-use cuda_emulator::Driver;
 use deepkern::{
     Element, MatrixView, MatrixViewMut,
     fp8::{
@@ -9,27 +7,18 @@ use deepkern::{
     },
     reference::{self, Exact, Quantized},
 };
-use half::bf16;
 use proptest::prelude::*;
 
 use crate::{
+    bounds::{Rounded, accuracy, check_bounds},
     device,
     planted::{Bits, Place, Planted, bits},
 };
 
-/// An element type of D with the accuracy that it can have.
-pub trait Output: Element + Bits + Into<f64> {
-    /// The error of rounding the result once more, relative to it.
-    const ROUNDING: f64;
-}
+/// An element type of D.
+pub trait Output: Element + Bits + Rounded {}
 
-impl Output for f32 {
-    const ROUNDING: f64 = 0.0;
-}
-
-impl Output for bf16 {
-    const ROUNDING: f64 = 1.0 / 256.0;
-}
+impl<D: Element + Bits + Rounded> Output for D {}
 
 /// Operands on the host, scales row by row as the reference wants them.
 #[derive(Debug, Clone)]
@@ -131,28 +120,6 @@ impl Problem {
             }
             first.get_or_insert(d);
         }
-    }
-}
-
-/// The error that a variant's sums may have, relative to the sum of magnitudes. Tensor cores keep 13 fraction bits (see
-/// [`GemmPlan`]); but the emulator's add exactly, as `device` has set them.
-pub fn accuracy(variant: GemmVariant) -> f64 {
-    let exact = device::driver() == Driver::Emulator || !variant.uses_tensor_cores();
-    if exact { 2e-6 } else { 136.0 / 8192.0 }
-}
-
-/// Holds each element to its bound; `accuracy` is that of the sums.
-pub fn check_bounds<D: Output>(d: &[D], exact: &[Exact], n: usize, accuracy: f64) {
-    assert_eq!(d.len(), exact.len());
-    for (i, (&d, exact)) in d.iter().zip(exact).enumerate() {
-        let d: f64 = d.into();
-        let bound = accuracy * exact.magnitude + 1e-37 + D::ROUNDING * exact.value.abs();
-        assert!(
-            (d - exact.value).abs() <= bound,
-            "D[{}, {}] is {d:e}; exactly {exact:?}, and at most {bound:e} away",
-            i / n,
-            i % n
-        );
     }
 }
 
