@@ -406,7 +406,7 @@ fn clusters_fit_into_gpcs() {
         attribute.id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
         attribute.value.clusterDim =
             sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: cluster, y: 1, z: 1 };
-        let mut config = sys::CUlaunchConfig {
+        let config = sys::CUlaunchConfig {
             gridDimX: cluster,
             gridDimY: 1,
             gridDimZ: 1,
@@ -420,7 +420,7 @@ fn clusters_fit_into_gpcs() {
         };
         let mut count = 0;
         // SAFETY: called as the API asks.
-        ok(unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, plain, &mut config) });
+        ok(unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, plain, &config) });
         assert_eq!(count, fit, "clusters of {cluster}");
     }
 }
