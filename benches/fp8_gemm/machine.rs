@@ -24,14 +24,18 @@ pub struct Rates {
     pub source: &'static str,
 }
 
-/// Datasheets', dense, by what a device's name holds; the first that fits.
-const DATASHEETS: [(&str, Rates); 4] = {
+/// Datasheets', dense, by what a device's name holds; the first that fits. (A GH200 comes with different memories: it
+/// is measured.)
+const DATASHEETS: [(&str, Rates); 7] = {
     const fn of(bytes: f64, operations: f64) -> Rates {
         Rates { bytes: bytes * 1e12, operations: operations * 1e12, source: "datasheet" }
     }
     [
+        ("H200 NVL", of(4.8, 1671.0)),
         ("H200", of(4.8, 1979.0)),
+        ("H100 NVL", of(3.9, 1671.0)),
         ("H100 PCIe", of(2.0, 1513.0)),
+        ("H800 PCIe", of(2.0, 1513.0)),
         ("H100", of(3.35, 1979.0)),
         ("H800", of(3.35, 1979.0)),
     ]
@@ -55,7 +59,8 @@ impl Machine {
             return Ok(Self { name, emulated, copy: None, rates: None });
         }
         let copy = copy(device)?;
-        let listed = DATASHEETS.iter().find(|(part, _)| name.contains(part)).map(|(_, rates)| *rates);
+        let listed = DATASHEETS.iter().find(|(part, _)| name.contains(part) && !name.contains("GH200"));
+        let listed = listed.map(|(_, rates)| *rates);
         // Of an unknown device the memory is what was measured, and operations are no bound.
         let measured =
             Rates { bytes: copy, operations: f64::INFINITY, source: "the measured copy, without operations" };

@@ -208,7 +208,7 @@ __device__ void gemm_decode(const Fp8HopperGemmArgs &args) {
         tma_prefetch(args.b_map);
         tma_prefetch(args.a_scale_map);
     }
-    cluster_sync();
+    cluster_start();
     grid_wait();
 
     if (threadIdx.x < kDecodeWarps * 32) {

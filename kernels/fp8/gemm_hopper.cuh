@@ -204,7 +204,7 @@ __device__ void gemm_hopper(const Fp8HopperGemmArgs &args) {
         tma_prefetch(args.a_scale_map);
         if (args.store_by_copies) tma_prefetch(args.d_map);
     }
-    cluster_sync();
+    cluster_start();
     grid_wait();
 
     const uint32_t warpgroup = threadIdx.x / kWarpgroup;

@@ -20,6 +20,15 @@ __device__ inline void cluster_sync() {
             : "memory");
 }
 
+/// All threads of the cluster meet. After it mbarriers may be used that `mbarrier_fence_init` came behind; nothing else
+/// that was written before is visible for it, which would cost a fence of the whole GPU.
+__device__ inline void cluster_start() {
+    asm volatile(
+        "barrier.cluster.arrive.relaxed.aligned;\n"
+        "barrier.cluster.wait.acquire.aligned;" ::
+            : "memory");
+}
+
 /// Where the block of this rank has what `p` is in this one.
 __device__ inline uint32_t cluster_address(const void *p, uint32_t rank) {
     uint32_t address;
