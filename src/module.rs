@@ -50,17 +50,22 @@ impl Grid {
 
     /// What goes beyond the first CUDA, for the driver.
     fn attributes(self) -> Vec<sys::CUlaunchAttribute> {
-        use sys::CUlaunchAttributeID_enum::{
-            CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        let overlaps = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID_enum::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
         };
-        let attribute = |id, value| sys::CUlaunchAttribute { id, pad: [0; 4], value };
+        let cluster = (self.cluster > 1).then(|| self.cluster_attribute());
+        cluster.into_iter().chain(self.overlaps.then_some(overlaps)).collect()
+    }
+
+    fn cluster_attribute(self) -> sys::CUlaunchAttribute {
         let extent = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: self.cluster, y: 1, z: 1 };
-        let cluster = sys::CUlaunchAttributeValue { clusterDim: extent };
-        let overlaps = sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 };
-        let cluster = (self.cluster > 1).then(|| attribute(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, cluster));
-        let overlaps =
-            self.overlaps.then(|| attribute(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, overlaps));
-        cluster.into_iter().chain(overlaps).collect()
+        sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID_enum::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { clusterDim: extent },
+        }
     }
 }
 
@@ -153,7 +158,8 @@ impl Kernel {
     /// Clusters that the device can hold at a time: each in one of its GPCs, whose sizes differ.
     pub fn resident_clusters(&self) -> Result<u32> {
         self.module.context.bind_to_thread()?;
-        let mut attributes = self.grid.attributes();
+        // That attribute alone, also where a block is its own cluster: nothing else is asked about.
+        let mut attributes = [self.grid.cluster_attribute()];
         let (config, mut count) = (self.config(std::ptr::null_mut(), &mut attributes), 0);
         // SAFETY: the function is of a loaded module; the driver reads the configuration and writes the count.
         unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, self.function, &config) }.result()?;
