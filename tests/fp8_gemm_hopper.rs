@@ -10,6 +10,7 @@ mod gemm;
 #[path = "common/planted.rs"]
 mod planted;
 
+use cuda_emulator::Driver;
 use deepkern::{
     Error, MatrixViewMut,
     cudarc::driver::DevicePtr,
@@ -277,6 +278,23 @@ fn batch_invariant_plans_sum_k_in_one_piece() {
         for m in [1, 8, 9, 16, 17, 64, 65, 128, 129, 512, 4096] {
             let variant = chosen(m, GemmOptions::new().batch_invariant());
             assert!(whole.contains(&variant), "m = {m}, n = {n}, k = {k}: {variant}");
+        }
+    }
+}
+
+/// `GemmVariant::select` knows an H100 as the emulator is one: in what its GPCs hold, too.
+#[test]
+fn plans_choose_as_documented() {
+    let device = device::device();
+    if device::driver() != Driver::Emulator {
+        return;
+    }
+    for (n, k) in [(512, 7168), (2112, 7168), (4096, 7168), (7168, 2048)] {
+        for m in [1, 64, 128, 512, 4096] {
+            let shape = GemmShape { m, n, k };
+            let plan = GemmPlan::<f32>::new(&device, shape).unwrap();
+            let selected = GemmVariant::select(shape, device.capability(), GemmOptions::new()).unwrap();
+            assert_eq!(plan.variant(), selected, "{shape:?}");
         }
     }
 }

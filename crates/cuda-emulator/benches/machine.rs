@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use cuda_emulator::numeric::tensor_core::{
-    Accumulator, Arithmetic, Format, Operation, ROWS, Unit, multiply_accumulate,
+    Accumulator, Arithmetic, Format, Operation, ROWS, Unit, multiply_fragment,
 };
 use cudarc::driver::{CudaContext, DevicePtr, DevicePtrMut, result};
 
@@ -34,10 +34,10 @@ fn tensor_core(format: Format, k: usize, arithmetic: Arithmetic) {
     let code = |i: usize| (i * 37 % 64) as u8 | if i.is_multiple_of(2) { 0 } else { 0x80 };
     let a: Vec<u8> = (0..ROWS * k * format.bytes()).map(code).collect();
     let b: Vec<u8> = (0..n * k * format.bytes()).map(|i| code(i * 11)).collect();
-    let mut d = vec![0; ROWS * n];
+    let mut d = vec![[0; 32]; n / 2];
     let start = Instant::now();
     for _ in 0..TIMES {
-        multiply_accumulate(&op, arithmetic, black_box(&a), black_box(&b), &mut d);
+        multiply_fragment(&op, arithmetic, black_box(&a), black_box(&b), &mut d);
         black_box(&mut d);
     }
     let seconds = start.elapsed().as_secs_f64();

@@ -266,7 +266,8 @@ impl Block {
 pub struct Random(u64);
 
 impl Random {
-    /// Instructions of a warp's turn at most.
+    /// Instructions of a warp's turn at most: so few that warps which share matrices come to them while they are in the
+    /// host's caches.
     const SLICE: u64 = 128;
 
     /// From a seed.

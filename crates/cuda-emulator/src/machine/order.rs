@@ -253,12 +253,12 @@ impl Clock {
     /// A group of `wgmma`s is the warpgroup's: what this warp, of this number in its block, has waited for is over in the
     /// other three too, which have issued the same.
     pub fn land_others(&mut self, number: u32) {
-        let half = self.order.warps();
-        let own = half + usize::from(self.warp);
+        let warps = self.order.warps();
+        let own = warps + usize::from(self.warp);
         let Some(&landed) = self.order.seen.get(own) else { return };
         let first = own - number as usize % 4;
-        let warps = self.order.seen.iter_mut().take(2 * half).skip(first).take(4);
-        warps.for_each(|seen| *seen = (*seen).max(landed));
+        let wgmmas = self.order.seen.iter_mut().take(2 * warps);
+        wgmmas.skip(first).take(4).for_each(|seen| *seen = (*seen).max(landed));
     }
 
     /// All so far comes before what acquires from there.

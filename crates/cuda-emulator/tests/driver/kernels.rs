@@ -114,6 +114,44 @@ pub fn launch(
     }
 }
 
+/// The same as the extended call takes them, with attributes.
+fn config(
+    grid: u32,
+    block: u32,
+    shared: u32,
+    attributes: &mut [sys::CUlaunchAttribute],
+) -> sys::CUlaunchConfig {
+    sys::CUlaunchConfig {
+        gridDimX: grid,
+        gridDimY: 1,
+        gridDimZ: 1,
+        blockDimX: block,
+        blockDimY: 1,
+        blockDimZ: 1,
+        sharedMemBytes: shared,
+        hStream: ptr::null_mut(),
+        attrs: attributes.as_mut_ptr(),
+        numAttrs: attributes.len() as u32,
+    }
+}
+
+fn attribute(
+    id: sys::CUlaunchAttributeID,
+    set: impl FnOnce(&mut sys::CUlaunchAttributeValue),
+) -> sys::CUlaunchAttribute {
+    // SAFETY: zero is a value of every field that is not set.
+    let mut attribute: sys::CUlaunchAttribute = unsafe { std::mem::zeroed() };
+    attribute.id = id;
+    set(&mut attribute.value);
+    attribute
+}
+
+fn cluster_of([x, y, z]: [u32; 3]) -> sys::CUlaunchAttribute {
+    let extent = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x, y, z };
+    let id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    attribute(id, |value| value.clusterDim = extent)
+}
+
 pub fn argument<T>(value: &mut T) -> *mut c_void {
     (value as *mut T).cast()
 }
@@ -340,41 +378,31 @@ fn occupancy_counts_what_fits() {
     assert_eq!(blocks(128, u32::MAX as usize), 0);
 }
 
+/// A cluster is in one GPC, and GPCs differ in size: fewer are resident than as many blocks would be.
 #[test]
 fn occupancy_of_clusters() {
     let _context = Context::new();
-    let shared = function(load(PTX).unwrap(), "shared");
-    let clusters = |x: u32, y: u32, z: u32| {
-        // SAFETY: zero is a value of every field that is not set.
-        let mut attribute: sys::CUlaunchAttribute = unsafe { std::mem::zeroed() };
-        attribute.id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-        attribute.value.clusterDim.x = x;
-        attribute.value.clusterDim.y = y;
-        attribute.value.clusterDim.z = z;
-        let config = sys::CUlaunchConfig {
-            gridDimX: 16,
-            gridDimY: 1,
-            gridDimZ: 1,
-            blockDimX: 1024,
-            blockDimY: 1,
-            blockDimZ: 1,
-            sharedMemBytes: 0,
-            hStream: ptr::null_mut(),
-            attrs: &mut attribute,
-            numAttrs: 1,
-        };
-        let mut count = 0;
+    let plain = function(load(PTX).unwrap(), "scale");
+    let clusters = |cluster: [u32; 3], threads: u32, shared: u32| {
+        let (mut attributes, mut count) = ([cluster_of(cluster)], 0);
+        let config = config(16, threads, shared, &mut attributes);
         // SAFETY: called as the API asks.
-        let status = unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, shared, &config) };
+        let status = unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, plain, &config) };
         (status, count)
     };
-    // Two blocks a multiprocessor; each GPC has some over.
-    assert_eq!(clusters(2, 2, 2), (CUresult::CUDA_SUCCESS, 31));
+    // A block fills a multiprocessor.
+    for (cluster, fit) in [(1, 132), (2, 66), (3, 42), (4, 31), (5, 23), (6, 19), (7, 16), (8, 15)] {
+        let found = clusters([cluster, 1, 1], 64, 200_000);
+        assert_eq!(found, (CUresult::CUDA_SUCCESS, fit), "clusters of {cluster}");
+    }
+    // Two do; each GPC has some over.
+    assert_eq!(clusters([2, 2, 2], 1024, 0), (CUresult::CUDA_SUCCESS, 31));
     let all = u32::MAX;
-    for (x, y, z) in
-        [(16, 1, 1), (0, 1, 1), (65536, 65536, 1), (65536, 65536, 65536), (all, all, 1), (all, all, all)]
+    for cluster in
+        [[16, 1, 1], [0, 1, 1], [65536, 65536, 1], [65536, 65536, 65536], [all, all, 1], [all, all, all]]
     {
-        assert_eq!(clusters(x, y, z), (CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE, 0), "{x} {y} {z}");
+        let expected = (CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE, 0);
+        assert_eq!(clusters(cluster, 1024, 0), expected, "{cluster:?}");
     }
 }
 
@@ -395,61 +423,16 @@ fn occupancy_asks_without_the_lock() {
     assert!(grid > 0 && block > 0);
 }
 
-/// A cluster is in one GPC, and GPCs differ in size: fewer are resident than as many blocks would be.
-#[test]
-fn clusters_fit_into_gpcs() {
-    let _context = Context::new();
-    let plain = function(load(PTX).unwrap(), "limited");
-    for (cluster, fit) in [(1, 132), (2, 66), (3, 42), (4, 31), (5, 23), (6, 19), (7, 16), (8, 15)] {
-        // SAFETY: zero is a value of every field that is not set.
-        let mut attribute: sys::CUlaunchAttribute = unsafe { std::mem::zeroed() };
-        attribute.id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-        attribute.value.clusterDim =
-            sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: cluster, y: 1, z: 1 };
-        let config = sys::CUlaunchConfig {
-            gridDimX: cluster,
-            gridDimY: 1,
-            gridDimZ: 1,
-            blockDimX: 64,
-            blockDimY: 1,
-            blockDimZ: 1,
-            sharedMemBytes: 200_000,
-            hStream: ptr::null_mut(),
-            attrs: &mut attribute,
-            numAttrs: 1,
-        };
-        let mut count = 0;
-        // SAFETY: called as the API asks.
-        ok(unsafe { sys::cuOccupancyMaxActiveClusters(&mut count, plain, &config) });
-        assert_eq!(count, fit, "clusters of {cluster}");
-    }
-}
-
 #[test]
 fn clusters_and_cooperative_launches_are_checked() {
     let _context = Context::new();
     let plain = function(load(PTX).unwrap(), "shared");
     let run = |grid: u32, cluster: u32, cooperative: bool| {
-        // SAFETY: zero is a value of every field that is not set.
-        let mut attributes: [sys::CUlaunchAttribute; 2] = unsafe { std::mem::zeroed() };
-        attributes[0].id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-        attributes[0].value.clusterDim.x = cluster;
-        attributes[0].value.clusterDim.y = 1;
-        attributes[0].value.clusterDim.z = 1;
-        attributes[1].id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
-        attributes[1].value.cooperative = cooperative.into();
-        let config = sys::CUlaunchConfig {
-            gridDimX: grid,
-            gridDimY: 1,
-            gridDimZ: 1,
-            blockDimX: 1024,
-            blockDimY: 1,
-            blockDimZ: 1,
-            sharedMemBytes: 0,
-            hStream: ptr::null_mut(),
-            attrs: attributes.as_mut_ptr(),
-            numAttrs: 2,
-        };
+        let together = attribute(sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_COOPERATIVE, |value| {
+            value.cooperative = cooperative.into();
+        });
+        let mut attributes = [cluster_of([cluster, 1, 1]), together];
+        let config = config(grid, 1024, 0, &mut attributes);
         // SAFETY: called as the API asks.
         unsafe { sys::cuLaunchKernelEx(&config, plain, ptr::null_mut(), ptr::null_mut()) }
     };
@@ -465,6 +448,73 @@ fn clusters_and_cooperative_launches_are_checked() {
     assert_eq!(run(265, 1, true), CUresult::CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
     // SAFETY: called as the API asks.
     ok(unsafe { sys::cuCtxSynchronize() });
+}
+
+/// `write` writes a word; `copy` reads one before it waits for the kernels ahead, and writes it to another place.
+const OVERLAPPING: &str = "
+.version 8.0
+.target sm_90a
+.address_size 64
+.visible .entry write(.param .u64 p_to)
+{
+    .reg .b64 %to;
+    ld.param.u64 %to, [p_to];
+    st.global.u32 [%to], 7;
+    ret;
+}
+.visible .entry copy(.param .u64 p_from, .param .u64 p_to)
+{
+    .reg .b32 %r;
+    .reg .b64 %from, %to;
+    ld.param.u64 %from, [p_from];
+    ld.param.u64 %to, [p_to];
+    ld.global.u32 %r, [%from];
+    griddepcontrol.wait;
+    st.global.u32 [%to], %r;
+    ret;
+}
+";
+
+/// A kernel that may begin before those ahead have ended may not read what they write, unless it waits.
+#[test]
+fn what_kernels_ahead_write_is_waited_for() {
+    let run = |steps: &[(&str, bool)]| {
+        let _context = Context::new();
+        let module = load(OVERLAPPING).unwrap();
+        let (mut word, mut constant, mut to) = (upload(&[0; 4]), upload(&[1; 4]), alloc(4));
+        for &(step, early) in steps {
+            let (name, mut arguments) = match step {
+                "write" => ("write", vec![argument(&mut word)]),
+                "copy" => ("copy", vec![argument(&mut word), argument(&mut to)]),
+                "copy a constant" => ("copy", vec![argument(&mut constant), argument(&mut to)]),
+                _ => {
+                    // SAFETY: called as the API asks.
+                    ok(unsafe { sys::cuMemsetD8Async(to, 0, 4, ptr::null_mut()) });
+                    continue;
+                }
+            };
+            let id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+            let mut attributes =
+                [attribute(id, |value| value.programmaticStreamSerializationAllowed = early.into())];
+            let config = config(1, 1, 0, &mut attributes);
+            let kernel = function(module, name);
+            // SAFETY: these are the kernel's parameters.
+            ok(unsafe { sys::cuLaunchKernelEx(&config, kernel, arguments.as_mut_ptr(), ptr::null_mut()) });
+        }
+        // SAFETY: called as the API asks.
+        unsafe { sys::cuCtxSynchronize() }
+    };
+    let early = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
+    assert_eq!(run(&[("write", false), ("copy", true)]), early);
+    ok(run(&[("write", false), ("copy", false)]));
+    ok(run(&[("write", false), ("copy a constant", true)]));
+    // The one between may begin as early, and does not make the first one end.
+    assert_eq!(run(&[("write", false), ("copy a constant", true), ("copy", true)]), early);
+    ok(run(&[("write", false), ("copy a constant", false), ("copy", true)]));
+    // Anything else waits for kernels.
+    ok(run(&[("write", false), ("fill", false), ("copy", true)]));
+    // What never waits may not write.
+    assert_eq!(run(&[("write", true)]), early);
 }
 
 #[test]

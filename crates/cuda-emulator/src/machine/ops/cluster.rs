@@ -152,15 +152,14 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
 /// Decodes `barrier.cluster`, from behind these words on.
 pub fn decode_barrier(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -> Result<(), DecodeError> {
     let operation = m.advance();
-    let mut aux = 0;
-    match operation {
-        Some("arrive") if m.take("relaxed") => aux |= RELAXED,
-        Some("arrive") => drop(m.take("release")),
-        _ => drop(m.take("acquire")),
+    let arrives = operation == Some("arrive");
+    let relaxed = arrives && m.take("relaxed");
+    if !relaxed {
+        // What is so even where it is not said.
+        m.take(if arrives { "release" } else { "acquire" });
     }
-    if m.take("aligned") {
-        aux |= ALIGNED;
-    }
+    let aligned = m.take("aligned");
+    let aux = if relaxed { RELAXED } else { 0 } | if aligned { ALIGNED } else { 0 };
     if !m.done() {
         return Err(d.unknown(i));
     }

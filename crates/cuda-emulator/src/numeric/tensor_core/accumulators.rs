@@ -5,8 +5,8 @@
 //! four hold a row. Here an element is a word, f16 too: then two registers here
 //! are one there.
 
-use super::ROWS;
 use super::operands::WIDTH;
+use super::{ROWS, format, half};
 
 /// One element of each lane.
 pub type Register = [u32; 32];
@@ -21,6 +21,22 @@ pub const SIDE: usize = 4;
 /// Something of each of the sums that are made side by side. Of eight columns
 /// the even ones come first.
 pub type Tile<T> = [[T; WIDTH]; SIDE];
+
+/// The number of an element of f16 accumulators, or of f32's.
+#[inline(always)]
+pub fn number(half: bool, bits: u32) -> f32 {
+    if half { format::f16(bits as u16) } else { f32::from_bits(bits) }
+}
+
+/// The element of a sum, which is an f16 where accumulators are.
+#[inline(always)]
+pub fn bits(half: bool, sum: f32) -> u32 {
+    match sum {
+        x if half => half::bits(x),
+        x if x.is_nan() => 0x7fff_ffff,
+        x => x.to_bits(),
+    }
+}
 
 /// Where column `n` stands in a tile, or in a row of tiles.
 #[inline(always)]

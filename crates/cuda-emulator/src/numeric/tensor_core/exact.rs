@@ -3,18 +3,14 @@
 
 use super::accumulators::{self, REGISTERS, Register, SIDE, Tile};
 use super::operands::{self, Columns, DEPTH, Row, WIDTH};
-use super::{Accumulator, Operation, format, half};
+use super::{Accumulator, Operation, half};
 
 #[inline(always)]
 pub fn run(op: &Operation, a: &[u8], b: &[u8], d: &mut [Register]) {
     let half = op.d == Accumulator::F16;
-    let start = |bits: u32| if half { format::f16(bits as u16) } else { f32::from_bits(bits) };
-    let end = |sum: f32| match sum {
-        x if half => half::bits(half::round(x.into())),
-        x if x.is_nan() => 0x7fff_ffff,
-        x => x.to_bits(),
-    };
-    dots(op, a, b, d, start, |_, sum| end(sum));
+    let rounded = |sum: f32| if half { half::round(sum.into()) } else { sum };
+    let end = |_, sum| accumulators::bits(half, rounded(sum));
+    dots(op, a, b, d, |bits| accumulators::number(half, bits), end);
 }
 
 /// Gives each element `d` of D `end(d, sum)`, where the sum starts with `start(d)`.

@@ -54,7 +54,7 @@ use std::ops::Range;
 
 use super::accumulators::{self, REGISTERS, Register, SIDE, Tile};
 use super::operands::{self, Columns, NONE, Row, WIDTH};
-use super::{Accumulator, Format, Operation, Unit, aligned, format, half};
+use super::{Accumulator, Format, Operation, Unit, aligned, half};
 
 /// What the table above says of an operation.
 #[derive(Debug, Clone, Copy)]
@@ -101,17 +101,11 @@ pub fn run(op: &Operation, a: &[u8], b: &[u8], d: &mut [Register]) {
     let mut rows = operands::rows(op, &a);
     rows.iter_mut().for_each(|row| row.align(least(op.a)));
     let mut columns = Columns::new();
-    let start = |bits: u32| if half { format::f16(bits as u16) } else { f32::from_bits(bits) };
-    let end = |sum: f32| match sum {
-        x if half => half::bits(x),
-        x if x.is_nan() => 0x7fff_ffff,
-        x => x.to_bits(),
-    };
     for (first, d) in (0..op.n).step_by(WIDTH).zip(d.chunks_mut(REGISTERS)) {
         columns.read(op, &b, first);
         columns.align(op.k, least(op.b));
         for (row, rows) in (0..).step_by(SIDE).zip(rows.as_chunks().0) {
-            let mut c = accumulators::read(d, row, start);
+            let mut c = accumulators::read(d, row, |bits| accumulators::number(half, bits));
             if parts {
                 let mut sum = [[0.0; WIDTH]; SIDE];
                 add(&mut sum, rows, &columns, 0..op.k / 2, rule);
@@ -120,7 +114,7 @@ pub fn run(op: &Operation, a: &[u8], b: &[u8], d: &mut [Register]) {
             } else {
                 add(&mut c, rows, &columns, 0..op.k, rule);
             }
-            accumulators::write(d, row, &c, |_, sum| end(sum));
+            accumulators::write(d, row, &c, |_, sum| accumulators::bits(half, sum));
         }
     }
 }

@@ -81,20 +81,20 @@ impl Cpu<'_> {
         let read = watch.read_matrix(mark, self.warp.clock.order(), |touch| {
             part.for_each_piece(|_, _, address| touch(address - SHARED_START));
         });
-        read.map_err(|(offset, clash)| self.unreadable(part, SHARED_START + offset, PIECE, clash))
+        read.map_err(|(offset, clash)| self.unreadable(part, offset, clash))
     }
 
     /// The same of an operation that another warp of the warpgroup has begun.
     pub fn join_part(&mut self, part: &Part, written: &[Mark]) -> Result<(), Flow> {
         let order = self.warp.clock.order();
         let clash = written.iter().find_map(|written| may_be_read(*written, order).err());
-        let whole = Descriptor::new(part.bits).start;
-        clash.map_or(Ok(()), |clash| Err(self.unreadable(part, whole, PIECE, clash)))
+        let start = Descriptor::new(part.bits).start - SHARED_START;
+        clash.map_or(Ok(()), |clash| Err(self.unreadable(part, start, clash)))
     }
 
-    fn unreadable(&mut self, part: &Part, address: u32, len: u32, clash: Clash) -> Flow {
-        let (what, offset) = (format!("the matrix {} of a wgmma", part.name), address - SHARED_START);
-        let verdict = self.clash(&what, self.block.rank, offset..offset + len, clash);
+    fn unreadable(&mut self, part: &Part, offset: u32, clash: Clash) -> Flow {
+        let what = format!("the matrix {} of a wgmma", part.name);
+        let verdict = self.clash(&what, self.block.rank, offset..offset + PIECE, clash);
         self.fault(verdict, u32::MAX)
     }
 

@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 
 use crate::machine::order::Mark;
 
+/// More groups than there are.
+const ENDED: u64 = u64::MAX;
+
 /// What a warp asks, and the others too. (`scale-d` may differ, for all that the manual says.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
@@ -25,11 +28,10 @@ pub struct Asked {
 /// How far each warp has come.
 #[derive(Debug, Clone)]
 pub struct Warpgroup {
-    /// Groups of each warp that have landed.
+    /// Groups of each warp that have landed; all that there may be of one that has ended, or never was.
     landed: [u64; 4],
     /// Operations that each warp has issued.
     issued: [u64; 4],
-    ended: [bool; 4],
     /// Operations that not all warps have issued, and what wrote B.
     open: VecDeque<(Asked, Vec<Mark>)>,
 }
@@ -37,11 +39,10 @@ pub struct Warpgroup {
 impl Warpgroup {
     /// Those of a block with so many warps. A warp that does not exist keeps nobody waiting.
     pub fn of(warps: u32) -> Vec<Self> {
-        let landed = |warp: u32| if warp < warps { 0 } else { u64::MAX };
+        let landed = |warp: u32| if warp < warps { 0 } else { ENDED };
         let group = |group: u32| Self {
             landed: [0, 1, 2, 3].map(|n| landed(4 * group + n)),
             issued: [0; 4],
-            ended: [false; 4],
             open: VecDeque::new(),
         };
         (0..warps.div_ceil(4)).map(group).collect()
@@ -69,7 +70,7 @@ impl Warpgroup {
 
     /// Has a warp ended? Which, of the warpgroup?
     pub fn has_ended(&self) -> Option<usize> {
-        self.ended.iter().position(|ended| *ended)
+        self.landed.iter().position(|landed| *landed == ENDED)
     }
 
     /// So many groups of a warp have landed. Is that news?
@@ -79,8 +80,7 @@ impl Warpgroup {
 
     /// A warp has ended, and keeps nobody waiting.
     pub fn end(&mut self, warp: u32) {
-        self.land(warp, u64::MAX);
-        self.ended[warp as usize % 4] = true;
+        self.land(warp, ENDED);
     }
 
     /// Have so many groups of all warps landed?
