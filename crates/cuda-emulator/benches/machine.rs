@@ -7,8 +7,9 @@ use std::ffi::{CString, c_void};
 use std::hint::black_box;
 use std::time::Instant;
 
+use cpu_time::ProcessTime;
 use cuda_emulator::numeric::tensor_core::{
-    Accumulator, Arithmetic, Format, Operation, ROWS, Unit, multiply_fragment,
+    Accumulator, Arithmetic, Columns, Format, Operation, ROWS, Rows, Unit, WIDTH, multiply,
 };
 use cudarc::driver::{CudaContext, DevicePtr, DevicePtrMut, result};
 
@@ -24,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     gemm()
 }
 
-/// One core, a warp's share of `wgmma`s.
+/// One core, a warp's share of `wgmma`s, whose four warps turn B into numbers once.
 fn tensor_core(format: Format, k: usize, arithmetic: Arithmetic) {
     const TIMES: usize = 20_000;
     let n = 128;
@@ -35,9 +36,14 @@ fn tensor_core(format: Format, k: usize, arithmetic: Arithmetic) {
     let a: Vec<u8> = (0..ROWS * k * format.bytes()).map(code).collect();
     let b: Vec<u8> = (0..n * k * format.bytes()).map(|i| code(i * 11)).collect();
     let mut d = vec![[0; 32]; n / 2];
-    let start = Instant::now();
-    for _ in 0..TIMES {
-        multiply_fragment(&op, arithmetic, black_box(&a), black_box(&b), &mut d);
+    let (mut rows, mut columns) = (Rows::ZERO, vec![Columns::ZERO; n / WIDTH]);
+    let start = ProcessTime::now();
+    for time in 0..TIMES {
+        rows.set(&op, arithmetic, black_box(&a));
+        if time.is_multiple_of(4) {
+            Columns::set(&mut columns, &op, arithmetic, black_box(&b));
+        }
+        multiply(&op, arithmetic, &rows, &columns, &mut d);
         black_box(&mut d);
     }
     let seconds = start.elapsed().as_secs_f64();

@@ -14,7 +14,7 @@ mod reach;
 mod registers;
 
 pub use decoder::{DecodeError, Decoder, Reference, class_of};
-pub use inst::{Class, Edges, Exec, Guard, Inst, Kind, List, Op, Slot, has_avx2};
+pub use inst::{Class, Edges, Exec, Guard, Inst, Kind, List, Op, Slot, has_avx2, has_avx512};
 pub use kernel::{Kernel, Line, LoadError, Param, Program, VariableInfo};
 pub use layout::{
     LOCAL_WINDOW, PARAM_WINDOW, SHARED_SIZE, SHARED_START, SHARED_WINDOW, Windowed, initial_bytes, size_of,

@@ -6,7 +6,7 @@ use crate::machine::lanes::both;
 use crate::machine::matrix::fragment::{DEPTH, ROWS};
 use crate::machine::ops::Modifiers;
 use crate::machine::{Cpu, Flow};
-use crate::numeric::tensor_core::{Accumulator, Operation, Unit, multiply_fragment};
+use crate::numeric::tensor_core::{self, Accumulator, Columns, Operation, Rows, Unit};
 use crate::ptx::ast::{Instruction, Type};
 
 const COLUMNS: usize = 8;
@@ -28,15 +28,18 @@ fn multiply(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     tensor::read_a(cpu, a, depth, &mut a_codes, &mut undefined);
     tensor::read_b(cpu, b, depth, &mut b_codes, &mut undefined);
     let mut d = [[0; 32]; COLUMNS / 2];
-    tensor::read_d(cpu, &op, c, &mut d);
+    tensor::read_d(&cpu.warp.registers, cpu.kernel, &op, c, &mut d);
     let mut halves = [[0; 2]; 4];
     for (register, (halves, c)) in halves.iter_mut().zip(c).enumerate() {
         let before = tensor::undefined_halves(&cpu.warp.registers, *c);
         *halves = tensor::undefined_result(&undefined, op.d, register, before);
     }
 
-    let (a_codes, b_codes) = (&a_codes[..ROWS * depth], &b_codes[..COLUMNS * depth]);
-    multiply_fragment(&op, cpu.launch.arithmetic, a_codes, b_codes, &mut d);
+    let arithmetic = cpu.launch.arithmetic;
+    let (mut rows, mut columns) = (Rows::ZERO, [Columns::ZERO]);
+    rows.set(&op, arithmetic, &a_codes[..ROWS * depth]);
+    Columns::set(&mut columns, &op, arithmetic, &b_codes[..COLUMNS * depth]);
+    tensor_core::multiply(&op, arithmetic, &rows, &columns, &mut d);
     cpu.block.tally.multiply(&op, ROWS);
 
     tensor::write_d(&mut cpu.warp.registers, &op, results, &d);

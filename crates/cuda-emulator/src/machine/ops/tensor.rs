@@ -1,7 +1,7 @@
 //! What `mma` and `wgmma` have in common: registers become matrices and
 //! accumulators registers again; which elements are undefined.
 
-use crate::code::{Class, DecodeError, Decoder, Slot};
+use crate::code::{Class, DecodeError, Decoder, Kernel, Slot};
 use crate::machine::matrix::fragment::{self, DEPTH, ROWS};
 use crate::machine::registers::{Raw, Registers};
 use crate::machine::{Cpu, Flow};
@@ -179,11 +179,14 @@ impl Undefined {
     }
 
     /// Which lanes of a register of D are: its lower and its upper half.
+    #[inline(always)]
     fn halves(&self, d: Accumulator, register: usize) -> Halves {
+        if self.rows == 0 && !self.any_column { [0, 0] } else { self.some_halves(d, register) }
+    }
+
+    #[cold]
+    fn some_halves(&self, d: Accumulator, register: usize) -> Halves {
         let mut halves = [0, 0];
-        if self.rows == 0 && !self.any_column {
-            return halves;
-        }
         let element = |(row, column): (usize, usize)| self.rows >> row & 1 == 1 || self.columns[column];
         for lane in 0..32 {
             let [low, high] = match d {
@@ -251,7 +254,10 @@ pub type Halves = [u32; 2];
 pub fn undefined_halves(registers: &Registers, slot: Slot) -> Halves {
     let mut halves = [0, 0];
     let unknown = registers.undefined(slot);
-    for lane in (0..32).filter(|l| unknown != 0 && unknown >> l & 1 == 1) {
+    if unknown == 0 {
+        return halves;
+    }
+    for lane in (0..32).filter(|l| unknown >> l & 1 == 1) {
         let bytes = registers.undefined_bytes(slot, lane);
         halves[0] |= u32::from(bytes & 3 != 0) << lane;
         halves[1] |= u32::from(bytes & 12 != 0) << lane;
@@ -263,7 +269,10 @@ pub fn undefined_halves(registers: &Registers, slot: Slot) -> Halves {
 #[inline(always)]
 pub fn set_undefined_halves(registers: &mut Registers, slot: Slot, halves: Halves) {
     registers.set_undefined(slot, u32::MAX, 0);
-    for lane in (0..32).filter(|l| (halves[0] | halves[1]) != 0 && (halves[0] | halves[1]) >> l & 1 == 1) {
+    if halves == [0, 0] {
+        return;
+    }
+    for lane in (0..32).filter(|l| (halves[0] | halves[1]) >> l & 1 == 1) {
         let bytes = (3 * (halves[0] >> lane & 1)) | (12 * (halves[1] >> lane & 1));
         registers.set_undefined_bytes(slot, lane, bytes as u8);
     }
@@ -282,8 +291,8 @@ pub fn undefined_result(undefined: &Undefined, d: Accumulator, register: usize, 
 
 /// Accumulators as their registers, those of two f16 as two.
 #[inline(always)]
-pub fn read_d(cpu: &Cpu<'_>, op: &Operation, slots: &[Slot], to: &mut [Register]) {
-    let row = |slot: &Slot| u32::row(&cpu.warp.registers, cpu.kernel, *slot);
+pub fn read_d(registers: &Registers, kernel: &Kernel, op: &Operation, slots: &[Slot], to: &mut [Register]) {
+    let row = |slot: &Slot| u32::row(registers, kernel, *slot);
     if op.d == Accumulator::F16 {
         for ([even, odd], slot) in to.as_chunks_mut::<2>().0.iter_mut().zip(slots) {
             let pairs = row(slot);

@@ -166,6 +166,11 @@ impl Tile {
     /// # Safety
     /// As of [`Tile::load`].
     pub unsafe fn forget(&self, shared: Memory) {
+        let whole = self.shared();
+        if self.bytes() == whole.end - whole.start {
+            // SAFETY: as the caller says.
+            return unsafe { undefine(shared, self.bytes() as u32) };
+        }
         self.runs(|run| {
             // SAFETY: runs are inside what the caller promises.
             unsafe { undefine(shared.at(self.offset(run)), run.bytes) };
@@ -203,6 +208,11 @@ fn past(piece: Run, run: Run) -> u32 {
 #[inline(always)]
 fn words(bytes: u32, addresses: usize, mut f: impl FnMut(usize, u32)) {
     let bytes = bytes as usize;
+    // A piece of a swizzled row, as most are.
+    if bytes == 16 && addresses.is_multiple_of(8) {
+        f(0, 8);
+        return f(8, 8);
+    }
     let whole = if addresses.is_multiple_of(8) { bytes & !7 } else { 0 };
     (0..whole).step_by(8).for_each(|at| f(at, 8));
     (whole..bytes).for_each(|at| f(at, 1));

@@ -5,22 +5,18 @@
 //! four hold a row. Here an element is a word, f16 too: then two registers here
 //! are one there.
 
-use super::operands::WIDTH;
-use super::{ROWS, format, half};
+use super::ROWS;
+use super::operands::{Columns, Lines, Rows, WIDTH};
+use super::{format, half};
 
 /// One element of each lane.
 pub type Register = [u32; 32];
 
-/// Registers of `WIDTH` columns.
+/// Registers of [`WIDTH`] columns.
 pub const REGISTERS: usize = WIDTH / 2;
 
-/// Rows whose sums are made side by side: enough that no sum waits for its last
-/// product, and that the compiler makes vectors of the columns.
-pub const SIDE: usize = 4;
-
-/// Something of each of the sums that are made side by side. Of eight columns
-/// the even ones come first.
-pub type Tile<T> = [[T; WIDTH]; SIDE];
+/// Something of each lane of the two registers that hold half of the rows of eight columns: of even ones, of odd ones.
+pub type Pair<T> = [[T; 32]; 2];
 
 /// The number of an element of f16 accumulators, or of f32's.
 #[inline(always)]
@@ -38,42 +34,43 @@ pub fn bits(half: bool, sum: f32) -> u32 {
     }
 }
 
-/// Where column `n` stands in a tile, or in a row of tiles.
+/// The registers of each half of the rows and eight columns, with both.
+#[inline(always)]
+pub fn pairs<'a>(
+    rows: &'a Rows,
+    columns: &'a [Columns],
+    d: &'a mut [Register],
+) -> impl Iterator<Item = (&'a mut Pair<u32>, &'a Lines, &'a Lines)> {
+    let all = columns.iter().flat_map(|columns| rows.0.iter().map(move |half| (half, &columns.0)));
+    d.as_chunks_mut().0.iter_mut().zip(all).map(|(d, (half, columns))| (d, half, columns))
+}
+
+/// Something of each of eight rows, for the lanes that hold them.
+#[inline(always)]
+pub fn of_rows<T: Copy + Default>(rows: &[T; WIDTH]) -> [T; 32] {
+    let mut lanes = [T::default(); 32];
+    for (lane, to) in lanes.iter_mut().enumerate() {
+        *to = rows[lane / 4];
+    }
+    lanes
+}
+
+/// Something of each of eight columns, in the order of [`place`], for the lanes that hold them.
+#[inline(always)]
+pub fn of_columns<T: Copy + Default>(columns: &[T; WIDTH]) -> Pair<T> {
+    let mut lanes = [[T::default(); 32]; 2];
+    for (lanes, columns) in lanes.iter_mut().zip(columns.as_chunks::<4>().0) {
+        for row in lanes.as_chunks_mut().0 {
+            *row = *columns;
+        }
+    }
+    lanes
+}
+
+/// Where column `n` of eight stands among them: even ones come first.
 #[inline(always)]
 pub const fn place(n: usize) -> usize {
-    n / 8 * 8 + n % 2 * 4 + n % 8 / 2
-}
-
-/// Numbers of the rows from `row` on, of up to `WIDTH` columns; zero for those that are not there.
-#[inline(always)]
-pub fn read(d: &[Register], row: usize, number: impl Fn(u32) -> f32) -> Tile<f32> {
-    let mut tile = [[0.0; WIDTH]; SIDE];
-    for (eight, registers) in d.as_chunks::<4>().0.iter().enumerate().take(WIDTH / 8) {
-        for (parity, register) in registers[row / 8 * 2..][..2].iter().enumerate() {
-            for (r, tile) in tile.iter_mut().enumerate() {
-                let lanes = &register[(row % 8 + r) * 4..][..4];
-                for (to, bits) in tile[eight * 8 + parity * 4..][..4].iter_mut().zip(lanes) {
-                    *to = number(*bits);
-                }
-            }
-        }
-    }
-    tile
-}
-
-/// Gives each element `bits` of those rows `f(bits, x)`, where `x` is the tile's.
-#[inline(always)]
-pub fn write(d: &mut [Register], row: usize, tile: &Tile<f32>, f: impl Fn(u32, f32) -> u32) {
-    for (eight, registers) in d.as_chunks_mut::<4>().0.iter_mut().enumerate().take(WIDTH / 8) {
-        for (parity, register) in registers[row / 8 * 2..][..2].iter_mut().enumerate() {
-            for (r, tile) in tile.iter().enumerate() {
-                let lanes = &mut register[(row % 8 + r) * 4..][..4];
-                for (bits, x) in lanes.iter_mut().zip(&tile[eight * 8 + parity * 4..][..4]) {
-                    *bits = f(*bits, *x);
-                }
-            }
-        }
-    }
+    n % 2 * 4 + n / 2
 }
 
 /// The fragment of a matrix of 16 rows of `n` elements.
@@ -97,10 +94,9 @@ fn each_place(n: usize, mut f: impl FnMut(usize, usize, usize)) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ROWS, of_matrix, place, read, to_matrix, write};
+    use super::{ROWS, of_matrix, to_matrix};
     use crate::machine::matrix::fragment;
 
-    /// 24 columns: a tile, and half of one.
     const N: usize = 24;
 
     #[test]
@@ -116,28 +112,5 @@ mod tests {
         let mut back = vec![0; matrix.len()];
         to_matrix(&d, N, &mut back);
         assert_eq!(back, matrix);
-    }
-
-    #[test]
-    fn tiles_are_read_and_written_in_place() {
-        let matrix: Vec<u32> = (0..(ROWS * N) as u32).collect();
-        let mut d = of_matrix(&matrix, N);
-        for first in [0, 16] {
-            let columns = (N - first).min(16);
-            let d = &mut d[first / 2..(first + columns) / 2];
-            for row in (0..ROWS).step_by(4) {
-                let tile = read(d, row, |bits| bits as f32);
-                for (r, tile) in tile.iter().enumerate() {
-                    for column in 0..16 {
-                        let expected = if column < columns { (row + r) * N + first + column } else { 0 };
-                        assert_eq!(tile[place(column)], expected as f32);
-                    }
-                }
-                write(d, row, &tile, |bits, x| bits + 2 * x as u32);
-            }
-        }
-        let mut tripled = vec![0; matrix.len()];
-        to_matrix(&d, N, &mut tripled);
-        assert!(tripled.iter().zip(&matrix).all(|(got, x)| *got == 3 * x));
     }
 }

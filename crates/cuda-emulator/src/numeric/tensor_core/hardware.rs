@@ -52,9 +52,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::accumulators::{self, REGISTERS, Register, SIDE, Tile};
-use super::operands::{self, Columns, NONE, Row, WIDTH};
-use super::{Accumulator, Format, Operation, Unit, aligned, half};
+use super::accumulators::{self, Pair, Register};
+use super::operands::{self, Columns, Lines, NONE, Rows};
+use super::{Accumulator, Arithmetic, Format, Operation, Unit, aligned, half};
 
 /// What the table above says of an operation.
 #[derive(Debug, Clone, Copy)]
@@ -89,32 +89,46 @@ impl Rule {
     }
 }
 
+/// Is a sum made of two, one behind the other, by the units for f16?
 #[inline(always)]
-pub fn run(op: &Operation, a: &[u8], b: &[u8], d: &mut [Register]) {
+fn in_parts(op: &Operation) -> bool {
+    op.a.is_fp8() && op.unit == Unit::Warp
+}
+
+/// The exponent of the smallest normal number of a factor of this format, where exponents are asked for at all.
+#[inline(always)]
+pub fn least_exponent(op: &Operation, arithmetic: Arithmetic, factor: Format) -> Option<i16> {
+    let asked = arithmetic == Arithmetic::Hardware && !matches!(op.d, Accumulator::S32 { .. });
+    let format = if in_parts(op) { Format::F16 } else { factor };
+    asked.then(|| format.least_exponent())
+}
+
+/// Codes in the order in which sums take them: the first part's first.
+#[inline(always)]
+pub fn order<'a>(op: &Operation, arithmetic: Arithmetic, codes: &'a [u8]) -> Cow<'a, [u8]> {
+    let parts = arithmetic == Arithmetic::Hardware && in_parts(op);
+    if parts { low_first(codes, op.k).into() } else { codes.into() }
+}
+
+#[inline(always)]
+pub fn run(op: &Operation, rows: &Rows, columns: &[Columns], d: &mut [Register]) {
     let rule = Rule::of(op);
     let half = op.d == Accumulator::F16;
-    // FP8 as f16, in two parts.
-    let parts = op.a.is_fp8() && op.unit == Unit::Warp;
-    let least = |f: Format| if parts { Format::F16.least_exponent() } else { f.least_exponent() };
-    let order = |codes| if parts { low_first(codes, op.k).into() } else { Cow::Borrowed(codes) };
-    let (a, b) = (order(a), order(b));
-    let mut rows = operands::rows(op, &a);
-    rows.iter_mut().for_each(|row| row.align(least(op.a)));
-    let mut columns = Columns::new();
-    for (first, d) in (0..op.n).step_by(WIDTH).zip(d.chunks_mut(REGISTERS)) {
-        columns.read(op, &b, first);
-        columns.align(op.k, least(op.b));
-        for (row, rows) in (0..).step_by(SIDE).zip(rows.as_chunks().0) {
-            let mut c = accumulators::read(d, row, |bits| accumulators::number(half, bits));
-            if parts {
-                let mut sum = [[0.0; WIDTH]; SIDE];
-                add(&mut sum, rows, &columns, 0..op.k / 2, rule);
-                add(&mut sum, rows, &columns, op.k / 2..op.k, rule);
-                add_alone(&mut c, &sum, rule);
-            } else {
-                add(&mut c, rows, &columns, 0..op.k, rule);
-            }
-            accumulators::write(d, row, &c, |_, sum| accumulators::bits(half, sum));
+    for (d, rows, columns) in accumulators::pairs(rows, columns, d) {
+        let mut c = [[0.0; 32]; 2];
+        for (c, bits) in c.as_flattened_mut().iter_mut().zip(d.as_flattened()) {
+            *c = accumulators::number(half, *bits);
+        }
+        if in_parts(op) {
+            let mut sum = [[0.0; 32]; 2];
+            add(&mut sum, rows, columns, 0..op.k / 2, rule);
+            add(&mut sum, rows, columns, op.k / 2..op.k, rule);
+            add_alone(&mut c, &sum, rule);
+        } else {
+            add(&mut c, rows, columns, 0..op.k, rule);
+        }
+        for (bits, sum) in d.as_flattened_mut().iter_mut().zip(c.as_flattened()) {
+            *bits = accumulators::bits(half, *sum);
         }
     }
 }
@@ -134,7 +148,7 @@ fn low_first(codes: &[u8], k: usize) -> Vec<u8> {
 
 /// An ordinary addition, to nearest even.
 #[inline(always)]
-fn add_alone(c: &mut Tile<f32>, sum: &Tile<f32>, rule: Rule) {
+fn add_alone(c: &mut Pair<f32>, sum: &Pair<f32>, rule: Rule) {
     for (c, sum) in c.as_flattened_mut().iter_mut().zip(sum.as_flattened()) {
         *c = match rule.result {
             Precision::F16 => half::round(f64::from(*c) + f64::from(*sum)),
@@ -149,28 +163,27 @@ fn add_alone(c: &mut Tile<f32>, sum: &Tile<f32>, rule: Rule) {
 /// these, so they are cut off by the conversion to integers; where it is not, or
 /// something is not finite, sums are made one by one.
 #[inline(always)]
-fn add(c: &mut Tile<f32>, rows: &[Row; SIDE], columns: &Columns, ks: Range<usize>, rule: Rule) {
+fn add(c: &mut Pair<f32>, rows: &Lines, columns: &Lines, ks: Range<usize>, rule: Rule) {
     const LEAST: i16 = -100;
     const MOST: i16 = 126;
-    let mut top = [[NONE; WIDTH]; SIDE];
+    let mut top = [[NONE; 32]; 2];
     for k in ks.clone() {
-        let b = &columns.exponent[k];
-        for r in 0..SIDE {
-            let a = rows[r].exponent[k];
-            for j in 0..WIDTH {
-                top[r][j] = top[r][j].max(a.wrapping_add(b[j]));
+        let (a, b) =
+            (accumulators::of_rows(&rows.exponent[k]), accumulators::of_columns(&columns.exponent[k]));
+        for p in 0..2 {
+            for l in 0..32 {
+                top[p][l] = top[p][l].max(a[l].wrapping_add(b[p][l]));
             }
         }
     }
-    let mut plain = columns.finite;
-    let mut scale = [[0.0; WIDTH]; SIDE];
-    for r in 0..SIDE {
-        plain &= rows[r].finite;
-        for j in 0..WIDTH {
-            let e = top[r][j].max(operands::exponent_of(c[r][j], -126));
+    let mut plain = columns.finite & rows.finite;
+    let mut scale = [[0.0; 32]; 2];
+    for p in 0..2 {
+        for l in 0..32 {
+            let e = top[p][l].max(operands::exponent_of(c[p][l], -126));
             plain &= (e >= LEAST || e <= NONE / 2) & (e <= MOST);
-            top[r][j] = e.max(rule.floor).max(LEAST);
-            scale[r][j] = power(rule.fraction.wrapping_sub(top[r][j].into()));
+            top[p][l] = e.max(rule.floor).max(LEAST);
+            scale[p][l] = power(rule.fraction.wrapping_sub(top[p][l].into()));
         }
     }
     if !plain {
@@ -178,21 +191,20 @@ fn add(c: &mut Tile<f32>, rows: &[Row; SIDE], columns: &Columns, ks: Range<usize
     }
     // Terms are below 2^(fraction + 2): the sum of so many of them is below 2^31.
     debug_assert!(ks.len() << (rule.fraction + 2) <= 1 << 31);
-    let mut sum = [[0i32; WIDTH]; SIDE];
+    let mut sum = [[0i32; 32]; 2];
     for k in ks {
-        let b = &columns.value[k];
-        for r in 0..SIDE {
-            let a = rows[r].value[k];
-            for j in 0..WIDTH {
-                sum[r][j] = sum[r][j].wrapping_add(cut(a * b[j] * scale[r][j]));
+        let (a, b) = (accumulators::of_rows(&rows.value[k]), accumulators::of_columns(&columns.value[k]));
+        for p in 0..2 {
+            for l in 0..32 {
+                sum[p][l] = sum[p][l].wrapping_add(cut(a[l] * b[p][l] * scale[p][l]));
             }
         }
     }
-    for r in 0..SIDE {
-        for j in 0..WIDTH {
-            let total = f64::from(cut(c[r][j] * scale[r][j])) + f64::from(sum[r][j]);
-            let total = total * half::power(i32::from(top[r][j]).wrapping_sub(rule.fraction));
-            c[r][j] = match rule.result {
+    for p in 0..2 {
+        for l in 0..32 {
+            let total = f64::from(cut(c[p][l] * scale[p][l])) + f64::from(sum[p][l]);
+            let total = total * half::power(i32::from(top[p][l]).wrapping_sub(rule.fraction));
+            c[p][l] = match rule.result {
                 Precision::F16 => half::round(total),
                 Precision::F32(bits) => f64::from_bits(total.to_bits() & (u64::MAX << (52 - bits))) as f32,
             };
@@ -201,13 +213,13 @@ fn add(c: &mut Tile<f32>, rows: &[Row; SIDE], columns: &Columns, ks: Range<usize
 }
 
 #[cold]
-fn add_one_by_one(c: &mut Tile<f32>, rows: &[Row; SIDE], columns: &Columns, ks: Range<usize>, rule: Rule) {
-    for (c, row) in c.iter_mut().zip(rows) {
-        for (j, c) in c.iter_mut().enumerate() {
-            let products = ks
-                .clone()
-                .map(|k| [(row.value[k], row.exponent[k]), (columns.value[k][j], columns.exponent[k][j])]);
-            *c = aligned::sum(products, *c, rule);
+fn add_one_by_one(c: &mut Pair<f32>, rows: &Lines, columns: &Lines, ks: Range<usize>, rule: Rule) {
+    for (p, c) in c.iter_mut().enumerate() {
+        for (l, c) in c.iter_mut().enumerate() {
+            let j = 4 * p + l % 4;
+            let a = |k: usize| (rows.value[k][l / 4], rows.exponent[k][l / 4]);
+            let b = |k: usize| (columns.value[k][j], columns.exponent[k][j]);
+            *c = aligned::sum(ks.clone().map(|k| [a(k), b(k)]), *c, rule);
         }
     }
 }

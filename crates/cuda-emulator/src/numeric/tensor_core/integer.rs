@@ -2,14 +2,15 @@
 //! an f32 to hold them exactly.
 
 use super::accumulators::Register;
+use super::operands::{Columns, Rows};
 use super::{Operation, exact};
 
 #[inline(always)]
-pub fn run(op: &Operation, saturate: bool, a: &[u8], b: &[u8], d: &mut [Register]) {
+pub fn run(op: &Operation, saturate: bool, rows: &Rows, columns: &[Columns], d: &mut [Register]) {
     exact::dots(
         op,
-        a,
-        b,
+        rows,
+        columns,
         d,
         |_| 0.0,
         |d, sum| {

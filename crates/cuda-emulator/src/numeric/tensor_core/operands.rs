@@ -2,35 +2,33 @@
 
 use super::accumulators::place;
 use super::format::{self, Format};
-use super::{Operation, ROWS};
+use super::{Arithmetic, Operation, hardware};
 
 /// The most products of a sum.
 pub const DEPTH: usize = 32;
-/// Columns that are worked on at a time: two vectors of the host.
-pub const WIDTH: usize = 16;
+/// Columns of [`Columns`].
+pub const WIDTH: usize = 8;
 /// The exponent of zero: below that of any number, and a sum of two does not wrap.
 pub const NONE: i16 = i16::MIN / 2;
 
-/// A row of A.
-#[derive(Clone, Copy)]
-pub struct Row {
+/// Eight rows of A or columns of B as numbers.
+#[derive(Clone)]
+pub struct Lines {
     /// By k.
-    pub value: [f32; DEPTH],
-    /// Exponents of the values, after [`Row::align`].
-    pub exponent: [i16; DEPTH],
-    /// Are all values finite? After [`Row::align`].
+    pub value: [[f32; WIDTH]; DEPTH],
+    /// Exponents of the values, if sums are the hardware's.
+    pub exponent: [[i16; WIDTH]; DEPTH],
+    /// Are all values finite? As `exponent`.
     pub finite: bool,
 }
 
-/// Columns of B, in the order of [`place`]; those that B does not have hold anything.
-pub struct Columns {
-    /// By k.
-    pub value: [[f32; WIDTH]; DEPTH],
-    /// Exponents of the values, after [`Columns::align`].
-    pub exponent: [[i16; WIDTH]; DEPTH],
-    /// Are all values finite? After [`Columns::align`].
-    pub finite: bool,
-}
+/// Eight columns of B, in the order of [`place`].
+#[derive(Clone)]
+pub struct Columns(pub(super) Lines);
+
+/// The 16 rows of A that are a warp's: the upper eight, and the lower.
+#[derive(Clone)]
+pub struct Rows(pub(super) [Lines; 2]);
 
 /// `$then(..., f)` with the function `f` from a format's codes to numbers.
 macro_rules! with_numbers {
@@ -47,66 +45,61 @@ macro_rules! with_numbers {
     };
 }
 
-/// All rows of A, negated where its products are subtracted.
-#[inline(always)]
-pub fn rows(op: &Operation, codes: &[u8]) -> [Row; ROWS] {
-    let mut rows = [Row { value: [0.0; DEPTH], exponent: [NONE; DEPTH], finite: true }; ROWS];
-    with_numbers!(op.a, read_rows(&mut rows, op.k, codes));
-    if op.negate {
-        rows.iter_mut().for_each(|row| row.value.iter_mut().for_each(|value| *value = -*value));
-    }
-    rows
-}
+impl Rows {
+    /// All zero.
+    pub const ZERO: Self = Self([Lines::ZERO; 2]);
 
-#[inline(always)]
-fn read_rows<const BYTES: usize>(
-    rows: &mut [Row; ROWS],
-    k: usize,
-    codes: &[u8],
-    number: impl Fn([u8; BYTES]) -> f32,
-) {
-    for (row, codes) in rows.iter_mut().zip(codes.as_chunks().0.chunks_exact(k)) {
-        for (value, code) in row.value.iter_mut().zip(codes) {
-            *value = number(*code);
-        }
-    }
-}
-
-impl Row {
-    /// Finds the exponents, in a format whose smallest normal number has exponent `least`.
+    /// From codes, negated where products are subtracted.
     #[inline(always)]
-    pub fn align(&mut self, least: i16) {
-        let mut finite = true;
-        for (value, exponent) in self.value.iter().zip(&mut self.exponent) {
-            *exponent = exponent_of(*value, least);
-            finite &= value.is_finite();
+    pub(super) fn fill(&mut self, op: &Operation, arithmetic: Arithmetic, codes: &[u8]) {
+        for (lines, codes) in self.0.iter_mut().zip(codes.chunks(WIDTH * op.k * op.a.bytes())) {
+            lines.fill(op, arithmetic, op.a, codes, |row| row);
+            if op.negate {
+                lines.value.as_flattened_mut().iter_mut().for_each(|value| *value = -*value);
+            }
         }
-        self.finite = finite;
     }
 }
 
 impl Columns {
     /// All zero.
-    #[inline(always)]
-    pub fn new() -> Self {
-        Self { value: [[0.0; WIDTH]; DEPTH], exponent: [[NONE; WIDTH]; DEPTH], finite: true }
-    }
+    pub const ZERO: Self = Self(Lines::ZERO);
 
-    /// Reads the columns of B from `first` on.
+    /// From codes.
     #[inline(always)]
-    pub fn read(&mut self, op: &Operation, codes: &[u8], first: usize) {
-        let codes = &codes[first * op.k * op.b.bytes()..];
-        with_numbers!(op.b, read_columns(self, op.k, codes));
+    pub(super) fn fill(&mut self, op: &Operation, arithmetic: Arithmetic, codes: &[u8]) {
+        self.0.fill(op, arithmetic, op.b, codes, place);
+    }
+}
+
+impl Lines {
+    const ZERO: Self = Self { value: [[0.0; WIDTH]; DEPTH], exponent: [[NONE; WIDTH]; DEPTH], finite: true };
+
+    /// From codes of a format; line `n` goes to `place(n)`.
+    #[inline(always)]
+    fn fill(
+        &mut self,
+        op: &Operation,
+        arithmetic: Arithmetic,
+        format: Format,
+        codes: &[u8],
+        place: impl Fn(usize) -> usize,
+    ) {
+        let codes = hardware::order(op, arithmetic, codes);
+        with_numbers!(format, read_lines(self, op.k, &codes, place));
+        if let Some(least) = hardware::least_exponent(op, arithmetic, format) {
+            self.align(op.k, least);
+        }
     }
 
     /// Finds the exponents, in a format whose smallest normal number has exponent `least`.
     #[inline(always)]
-    pub fn align(&mut self, k: usize, least: i16) {
+    fn align(&mut self, k: usize, least: i16) {
         let mut finite = true;
-        for (value, exponent) in self.value.iter().zip(&mut self.exponent).take(k) {
-            for j in 0..WIDTH {
-                exponent[j] = exponent_of(value[j], least);
-                finite &= value[j].is_finite();
+        for (values, exponents) in self.value.iter().zip(&mut self.exponent).take(k) {
+            for (value, exponent) in values.iter().zip(exponents) {
+                *exponent = exponent_of(*value, least);
+                finite &= value.is_finite();
             }
         }
         self.finite = finite;
@@ -114,43 +107,48 @@ impl Columns {
 }
 
 #[inline(always)]
-fn read_columns<const BYTES: usize>(
-    columns: &mut Columns,
+fn read_lines<const BYTES: usize>(
+    lines: &mut Lines,
     k: usize,
     codes: &[u8],
+    place: impl Fn(usize) -> usize,
     number: impl Fn([u8; BYTES]) -> f32,
 ) {
     if BYTES == 1 {
-        return read_bytes(columns, k, codes, |code| number([code; BYTES]));
+        return read_bytes(lines, k, codes, place, |code| number([code; BYTES]));
     }
     for (j, codes) in codes.as_chunks().0.chunks_exact(k).take(WIDTH).enumerate() {
-        let mut column = [0.0; DEPTH];
-        for (value, code) in column.iter_mut().zip(codes) {
+        let mut line = [0.0; DEPTH];
+        for (value, code) in line.iter_mut().zip(codes) {
             *value = number(*code);
         }
-        for (values, value) in columns.value[..k].iter_mut().zip(column) {
+        for (values, value) in lines.value[..k].iter_mut().zip(line) {
             values[place(j)] = value;
         }
     }
 }
 
-/// The same of bytes, which become columns before they become numbers: `k` is a multiple of 8.
+/// The same of bytes, which are put in order before they become numbers: `k` is a multiple of 8.
 #[inline(always)]
-fn read_bytes(columns: &mut Columns, k: usize, codes: &[u8], number: impl Fn(u8) -> f32) {
-    let mut bytes = [[0; WIDTH]; DEPTH];
-    for (eight, codes) in codes.chunks_exact(8 * k).take(WIDTH / 8).enumerate() {
-        let mut words = [[0; DEPTH / 8]; 8];
-        for (column, codes) in codes.chunks_exact(k).enumerate() {
-            for (word, bytes) in words[place(column)].iter_mut().zip(codes.as_chunks().0) {
-                *word = u64::from_le_bytes(*bytes);
-            }
-        }
-        transpose(&mut words);
-        for (k, bytes) in bytes.iter_mut().enumerate() {
-            bytes[8 * eight..][..8].copy_from_slice(&words[k % 8][k / 8].to_le_bytes());
+fn read_bytes(
+    lines: &mut Lines,
+    k: usize,
+    codes: &[u8],
+    place: impl Fn(usize) -> usize,
+    number: impl Fn(u8) -> f32,
+) {
+    let mut words = [[0; DEPTH / 8]; WIDTH];
+    for (line, codes) in codes.chunks_exact(k).take(WIDTH).enumerate() {
+        for (word, bytes) in words[place(line)].iter_mut().zip(codes.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
         }
     }
-    for (value, byte) in columns.value.as_flattened_mut().iter_mut().zip(bytes.as_flattened()) {
+    transpose(&mut words);
+    let mut bytes = [[0; WIDTH]; DEPTH];
+    for (k, bytes) in bytes.iter_mut().enumerate() {
+        *bytes = words[k % 8][k / 8].to_le_bytes();
+    }
+    for (value, byte) in lines.value.as_flattened_mut().iter_mut().zip(bytes.as_flattened()) {
         *value = number(*byte);
     }
 }

@@ -24,12 +24,15 @@ use crate::machine::matrix::fragment::{DEPTH, ROWS};
 use crate::machine::ops::Modifiers;
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow, Wait};
-use crate::numeric::tensor_core::{Accumulator, Format, Operation, Unit, multiply_fragment};
+use crate::numeric::tensor_core::{self, Accumulator, Format, Operation, REGISTERS, Unit};
 use crate::ptx::ast::{Instruction, Operand, Type};
 use crate::verdict::{Use, Verdict};
 
 const TRANSPOSED_A: u32 = 1 << tensor::BITS;
 const TRANSPOSED_B: u32 = 2 << tensor::BITS;
+
+/// How many times eight columns are multiplied at once: so few that their accumulators stay in the host's first cache.
+const AT_ONCE: usize = 4;
 
 /// Registers of A, if it is in registers.
 const A_REGISTERS: usize = 4;
@@ -151,15 +154,15 @@ impl Cpu<'_> {
     /// An instruction of another family names registers that `wgmma` uses too: are they in use?
     #[inline(never)]
     pub fn touch_registers(&mut self, i: &Inst) -> Result<(), Flow> {
-        let named = i.dst.iter().chain(&i.src).chain(self.results(i)).chain(self.operands(i));
-        for slot in named.filter(|s| s.is_some() && !s.is_constant() && s.class() == Class::R32) {
-            let row = self.warp.registers.row_of(*slot);
-            if let Some(misuse) = self.warp.wgmma.touch(row, self.pc) {
-                let what =
-                    if matches!(misuse, Misuse::Read(_)) { "a register of A" } else { "an accumulator" };
-                return Err(
-                    self.misused(format!("touches {what} of (2), which has not been waited for"), misuse)
-                );
+        for named in [&i.dst[..], &i.src, self.results(i), self.operands(i)] {
+            for slot in named.iter().filter(|s| s.is_some() && !s.is_constant() && s.class() == Class::R32) {
+                let row = self.warp.registers.row_of(*slot);
+                if let Some(misuse) = self.warp.wgmma.touch(row, self.pc) {
+                    let a = matches!(misuse, Misuse::Read(_));
+                    let what = if a { "a register of A" } else { "an accumulator" };
+                    let problem = format!("touches {what} of (2), which has not been waited for");
+                    return Err(self.misused(problem, misuse));
+                }
             }
         }
         Ok(())
@@ -263,28 +266,41 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
     let op = tensor::unpack(i.aux);
     let slots = cpu.results(i);
 
+    let arithmetic = cpu.launch.arithmetic;
+    let group = cpu.warp.index as usize / 4;
+    if cpu.block.warpgroups[group].numbers(cpu.warp.index).is_none() {
+        let mut numbers = cpu.block.warpgroups[group].spare();
+        cpu.read_b(&op, &part_of_b(i, multiply), &mut numbers);
+        cpu.block.warpgroups[group].read(numbers);
+    }
+    let mut codes = [0; ROWS * DEPTH];
     let mut undefined = Undefined::NOTHING;
-    let (mut a, mut b) = ([0; ROWS * DEPTH], [0; COLUMNS * DEPTH]);
     if i.src[0].is_some() {
         let part = part_of_a(cpu, i, multiply);
-        cpu.read_part(&part, &mut a, |row| undefined.rows |= 1 << row);
+        cpu.read_part(&part, &mut codes, |row| undefined.rows |= 1 << row);
     } else {
         for slot in registers_of_a(cpu, i).iter().filter(|slot| !slot.is_constant()) {
             cpu.warp.wgmma.end_read(cpu.warp.registers.row_of(*slot));
         }
-        tensor::read_a(cpu, &cpu.operands(i)[..A_REGISTERS], DEPTH, &mut a, &mut undefined);
+        tensor::read_a(cpu, &cpu.operands(i)[..A_REGISTERS], DEPTH, &mut codes, &mut undefined);
     }
-    let b = &mut b[..op.n * DEPTH];
-    let part = part_of_b(i, multiply);
-    cpu.read_part(&part, b, |column| undefined.column(column));
-    let mut d = [[0; 32]; COLUMNS / 2];
-    let d = &mut d[..op.n / 2];
-    if multiply.accumulate {
-        tensor::read_d(cpu, &op, slots, d);
-    }
-    multiply_fragment(&op, cpu.launch.arithmetic, &a, b, d);
+    let warpgroup = &mut cpu.block.warpgroups[group];
+    warpgroup.rows.set(&op, arithmetic, &codes);
+    let Some(b) = warpgroup.numbers(cpu.warp.index) else { return };
+    let undefined = Undefined { rows: undefined.rows, ..b.undefined };
     let registers = &mut cpu.warp.registers;
-    tensor::write_d(registers, &op, slots, d);
+    for (columns, slots) in
+        b.columns.chunks(AT_ONCE).zip(slots.chunks(AT_ONCE * slots.len() / b.columns.len()))
+    {
+        let mut d = [[0; 32]; AT_ONCE * REGISTERS];
+        let d = &mut d[..columns.len() * REGISTERS];
+        if multiply.accumulate {
+            tensor::read_d(registers, kernel, &op, slots, d);
+        }
+        tensor_core::multiply(&op, arithmetic, &warpgroup.rows, columns, d);
+        tensor::write_d(registers, &op, slots, d);
+    }
+    warpgroup.leave(cpu.warp.index);
     for (n, slot) in slots.iter().enumerate() {
         let row = registers.row_of(*slot);
         let before = if multiply.accumulate { cpu.warp.wgmma.held(row) } else { [0; 2] };

@@ -77,6 +77,7 @@ impl Pending {
 
     /// An operation that is being issued will write a row. If it is the first one in
     /// flight that does, `undefined` says how undefined the row is.
+    #[inline(always)]
     pub fn hold(&mut self, row: usize, pc: u32, undefined: impl FnOnce() -> Halves) {
         let held = self.row(row);
         held.user = pc;
@@ -110,6 +111,7 @@ impl Pending {
     }
 
     /// An instruction of no operation touches a row.
+    #[inline(always)]
     pub fn touch(&mut self, row: usize, pc: u32) -> Option<Misuse> {
         let now = self.fences + 1;
         let held = self.row(row);
@@ -122,6 +124,7 @@ impl Pending {
     }
 
     /// May an operation use a row: as D, or as a part of A?
+    #[inline(always)]
     pub fn may_use(&mut self, row: usize, as_d: bool) -> Option<Misuse> {
         let now = self.fences + 1;
         let held = self.row(row);
@@ -135,11 +138,17 @@ impl Pending {
         }
     }
 
+    #[inline(always)]
     fn row(&mut self, row: usize) -> &mut Held {
         if self.held.len() <= row {
-            self.held.resize(row + 1, Held::default());
+            self.grow(row + 1);
         }
         &mut self.held[row]
+    }
+
+    #[cold]
+    fn grow(&mut self, rows: usize) {
+        self.held.resize(rows, Held::default());
     }
 
     /// An operation in flight that was issued at this depth of calls or deeper.
@@ -148,11 +157,13 @@ impl Pending {
     }
 
     /// How undefined a row is, operations that have not landed left aside.
+    #[inline(always)]
     pub fn held(&self, row: usize) -> Halves {
         self.held[row].undefined
     }
 
     /// An operation that wrote a row has landed and left it as said. Was it the last one?
+    #[inline(always)]
     pub fn release(&mut self, row: usize, undefined: Halves) -> bool {
         let held = &mut self.held[row];
         held.undefined = undefined;

@@ -5,9 +5,11 @@ use std::ops::Range;
 use crate::code::SHARED_START;
 use crate::machine::matrix::descriptor::{Descriptor, Major};
 use crate::machine::matrix::fragment::DEPTH;
+use crate::machine::ops::tensor::{COLUMNS, Undefined};
 use crate::machine::order::Mark;
 use crate::machine::watch::{Clash, may_be_read};
 use crate::machine::{Cpu, Flow};
+use crate::numeric::tensor_core::{Columns, Operation, WIDTH};
 use crate::ptx::ast::Space;
 use crate::verdict::{Access, Verdict};
 
@@ -45,7 +47,31 @@ impl Part {
     }
 }
 
+/// B as numbers, eight columns at a time, and which of its columns are not wholly defined.
+pub struct Numbers {
+    pub columns: Vec<Columns>,
+    pub undefined: Undefined,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self { columns: Vec::new(), undefined: Undefined::NOTHING }
+    }
+}
+
 impl Cpu<'_> {
+    /// B, of an operation that lands, as numbers.
+    #[inline(always)]
+    pub fn read_b(&mut self, op: &Operation, part: &Part, numbers: &mut Numbers) {
+        let mut codes = [0; COLUMNS * DEPTH];
+        let codes = &mut codes[..op.n * DEPTH];
+        let mut undefined = Undefined::NOTHING;
+        self.read_part(part, codes, |column| undefined.column(column));
+        numbers.undefined = undefined;
+        numbers.columns.resize(op.n / WIDTH, Columns::ZERO);
+        Columns::set(&mut numbers.columns, op, self.launch.arithmetic, codes);
+    }
+
     /// Is the matrix where it may be?
     pub fn check_part(&mut self, part: &Part) -> Result<(), Flow> {
         if let Some(problem) = Descriptor::new(part.bits).misplaced(part.major) {

@@ -1,7 +1,8 @@
 //! What the four warps of a warpgroup have in common: operations and groups of them.
 //!
-//! An operation is the warpgroup's: its warps issue the same ones in the same order. What has been found of B at the
-//! first warp's issue need not be looked for again at the others'.
+//! An operation is the warpgroup's: its warps issue the same ones in the same order, and all of them read all of B.
+//! What has been found of B at the first warp's issue need not be looked for again at the others', nor need what is
+//! read of it at the first one's landing.
 //!
 //! A group, too, is the warpgroup's: it has completed when all four warps' rows have been computed, so a warp that has
 //! waited for it may overwrite the matrices. Here each warp's rows land at its own `wait_group`, so the wait ends when
@@ -9,7 +10,9 @@
 
 use std::collections::VecDeque;
 
+use super::shared::Numbers;
 use crate::machine::order::Mark;
+use crate::numeric::tensor_core::Rows;
 
 /// More groups than there are.
 const ENDED: u64 = u64::MAX;
@@ -25,15 +28,47 @@ pub struct Asked {
     pub b: u64,
 }
 
+/// What each of the four warps comes to, in the same order: made by the first, dropped when all have passed.
+struct Common<T> {
+    passed: [u64; 4],
+    open: VecDeque<T>,
+}
+
+impl<T> Common<T> {
+    fn new() -> Self {
+        Self { passed: [0; 4], open: VecDeque::new() }
+    }
+
+    fn first_open(&self) -> u64 {
+        self.passed.into_iter().min().unwrap_or(0)
+    }
+
+    /// The next thing that a warp comes to, if another has come to it before.
+    fn next(&self, warp: u32) -> Option<&T> {
+        self.open.get((self.passed[warp as usize % 4] - self.first_open()) as usize)
+    }
+
+    /// A warp passes a thing; the first one has `made` it. Gives what nobody will come to any more.
+    fn pass(&mut self, warp: u32, made: Option<T>) -> Option<T> {
+        self.open.extend(made);
+        let before = self.first_open();
+        self.passed[warp as usize % 4] += 1;
+        if self.first_open() > before { self.open.pop_front() } else { None }
+    }
+}
+
 /// How far each warp has come.
-#[derive(Debug, Clone)]
 pub struct Warpgroup {
     /// Groups of each warp that have landed; all that there may be of one that has ended, or never was.
     landed: [u64; 4],
-    /// Operations that each warp has issued.
-    issued: [u64; 4],
-    /// Operations that not all warps have issued, and what wrote B.
-    open: VecDeque<(Asked, Vec<Mark>)>,
+    /// Operations issued, and what wrote their B.
+    issued: Common<(Asked, Vec<Mark>)>,
+    /// Operations that have landed, and their B.
+    read: Common<Box<Numbers>>,
+    /// A of the operation that lands.
+    pub rows: Box<Rows>,
+    /// To be filled again.
+    spare: Vec<Box<Numbers>>,
 }
 
 impl Warpgroup {
@@ -42,30 +77,42 @@ impl Warpgroup {
         let landed = |warp: u32| if warp < warps { 0 } else { ENDED };
         let group = |group: u32| Self {
             landed: [0, 1, 2, 3].map(|n| landed(4 * group + n)),
-            issued: [0; 4],
-            open: VecDeque::new(),
+            issued: Common::new(),
+            read: Common::new(),
+            rows: Box::new(Rows::ZERO),
+            spare: Vec::new(),
         };
         (0..warps.div_ceil(4)).map(group).collect()
     }
 
-    fn first_open(&self) -> u64 {
-        self.issued.into_iter().min().unwrap_or(0)
-    }
-
     /// What others have asked that this warp has not, the first of it, and what wrote B.
     pub fn next(&self, warp: u32) -> Option<(Asked, &[Mark])> {
-        let nth = self.issued[warp as usize % 4] - self.first_open();
-        self.open.get(nth as usize).map(|(asked, written)| (*asked, written.as_slice()))
+        self.issued.next(warp).map(|(asked, written)| (*asked, written.as_slice()))
     }
 
     /// A warp asks; the first one says what wrote B.
     pub fn issue(&mut self, warp: u32, asked: Asked, written: Option<Vec<Mark>>) {
-        self.open.extend(written.map(|written| (asked, written)));
-        let before = self.first_open();
-        self.issued[warp as usize % 4] += 1;
-        if self.first_open() > before {
-            self.open.pop_front();
-        }
+        self.issued.pass(warp, written.map(|written| (asked, written)));
+    }
+
+    /// B of the operation that lands next in a warp, if another warp has read it.
+    pub fn numbers(&self, warp: u32) -> Option<&Numbers> {
+        self.read.next(warp).map(|numbers| &**numbers)
+    }
+
+    /// Something to read B into.
+    pub fn spare(&mut self) -> Box<Numbers> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// A warp is the first to land an operation, of this B.
+    pub fn read(&mut self, numbers: Box<Numbers>) {
+        self.read.open.push_back(numbers);
+    }
+
+    /// An operation has landed in a warp.
+    pub fn leave(&mut self, warp: u32) {
+        self.spare.extend(self.read.pass(warp, None));
     }
 
     /// Has a warp ended? Which, of the warpgroup?
