@@ -12,7 +12,7 @@ use crate::{
     engine::Engine,
     layer::Projections,
     matrix::{Matrix, relative_error},
-    report::{GemmRow, Report},
+    report::{Counted, GemmRow, Report},
 };
 
 /// What `GemmPlan` promises of f32 output: `|D - D64| <= bound S + 1e-37`, S being the sum of the terms' magnitudes.
@@ -94,7 +94,12 @@ impl Checked<'_> {
             k,
             kernel: product.variant.to_string(),
             needed: product.work.tensor_operations,
-            counted: product.counted.map(|counters| counters.tensor_operations.values().sum()),
+            counted: product.counted.map(|counters| Counted {
+                operations: counters.tensor_operations.values().sum(),
+                multiply_adds: counters.tensor_multiply_adds,
+                bytes: counters.global_bytes(),
+                blocks: counters.blocks,
+            }),
             rounding,
             quantisation,
             seconds: f64::from(product.milliseconds) / 1e3,

@@ -22,7 +22,8 @@
 //! | device against golden, each part | another implementation's float32 | 1.3 times the error that FP8 is expected to make | all of it together |
 //!
 //! Beside each GEMM stand operations of the tensor cores, as counted and as its tiling needs, the least time that an
-//! H100's arithmetic and memory allow, and on a GPU which share of that speed it has.
+//! H100's arithmetic and memory allow, and the share of that speed: on a GPU the one that it has; on the emulator the most
+//! that the counted multiply-adds, bytes and blocks would let it have.
 //!
 //! That doubling a scale fails the demo, wherever it is done, is tested in `tests/scales.rs`.
 //!

@@ -13,14 +13,25 @@ pub struct GemmRow {
     pub n: usize,
     pub k: usize,
     pub kernel: String,
-    /// Operations of the tensor cores that the tiling needs, and those that the emulator counted.
+    /// Operations of the tensor cores that the tiling needs.
     pub needed: u64,
-    pub counted: Option<u64>,
+    /// What the emulator counted.
+    pub counted: Option<Counted>,
     /// The largest `|D - D64| / S`, against the exact product of the same codes and scales.
     pub rounding: f64,
     /// `||D - truth|| / ||truth||`, against the exact product of the input before it was quantised.
     pub quantisation: f64,
     pub seconds: f64,
+}
+
+/// What a launch did, as the emulator counted it.
+pub struct Counted {
+    /// Operations of the tensor cores, and multiply-adds in them.
+    pub operations: u64,
+    pub multiply_adds: u64,
+    /// Bytes from and to global memory.
+    pub bytes: u64,
+    pub blocks: u64,
 }
 
 /// The output of a part of a layer, against the golden one: `||ours - golden|| / ||golden||`.
@@ -89,10 +100,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.gemms.iter().map(|row| row.name.len());
         let width = names.chain(self.outputs.iter().map(|row| row.name.len())).max().unwrap_or(0);
+        let kernels = self.gemms.iter().map(|row| row.kernel.len()).max().unwrap_or(0);
 
         writeln!(
             f,
-            "{:width$} {:>4} {:>5} {:>5}  {:20} {:>11} {:>9} {:>9} {:>10} {:>9} {:>12} {:>8}",
+            "{:width$} {:>4} {:>5} {:>5}  {:kernels$} {:>11} {:>9} {:>9} {:>10} {:>9} {:>12} {:>8}",
             "GEMM",
             "m",
             "n",
@@ -110,14 +122,18 @@ impl fmt::Display for Report {
         {
             let rate = (m * n * k) as f64 / seconds;
             let floor = roofline::floor(*m, *n, *k);
-            // The emulator's time says nothing about the kernel.
+            // The emulator's time says nothing about the kernel. What it counted does: at full speed that takes longer.
             let (counted, share) = match counted {
-                Some(counted) => (counted.to_string(), "-".to_owned()),
+                Some(counted) => {
+                    let most =
+                        floor / roofline::of_launch(counted.multiply_adds, counted.bytes, counted.blocks);
+                    (counted.operations.to_string(), format!("<={:.1} %", 100.0 * most))
+                }
                 None => ("-".to_owned(), format!("{:.1} %", 100.0 * floor / seconds)),
             };
             writeln!(
                 f,
-                "{name:width$} {m:4} {n:5} {k:5}  {kernel:20} {:>11} {rounding:9.1e} {quantisation:9.4} {:>10} {:>9} \
+                "{name:width$} {m:4} {n:5} {k:5}  {kernel:kernels$} {:>11} {rounding:9.1e} {quantisation:9.4} {:>10} {:>9} \
                  {:>12} {share:>8}",
                 format!("{counted}/{needed}"),
                 duration(*seconds),
