@@ -42,6 +42,7 @@ fn kinds() -> Vec<Kind> {
         simple,
         GemmVariant::Hopper { width: 128, pair: false },
         GemmVariant::Hopper { width: 96, pair: true },
+        GemmVariant::Hopper { width: 16, pair: true },
         GemmVariant::Decode { tokens: 32, split: 1 },
         GemmVariant::Decode { tokens: 16, split: 3 },
     ];
