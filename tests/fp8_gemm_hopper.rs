@@ -14,7 +14,10 @@ use cuda_emulator::Driver;
 use deepkern::{
     Error, MatrixViewMut,
     cudarc::driver::DevicePtr,
-    fp8::{BLOCK, Fp8Matrix, Fp8MatrixView, Fp8Weight, GemmOptions, GemmPlan, GemmShape, GemmVariant},
+    fp8::{
+        BLOCK, Fp8Matrix, Fp8MatrixView, Fp8Weight, Fp8WeightView, GemmOptions, GemmPlan, GemmShape,
+        GemmVariant,
+    },
     reference::Quantized,
 };
 use gemm::{Places, Problem, any_problem};
@@ -357,11 +360,38 @@ fn operands_out_of_line() {
                 let mut plan = GemmPlan::<f32>::with_variant(&device, shape, variant).unwrap();
                 // SAFETY: refused before use.
                 let a = unsafe { Fp8MatrixView::from_raw(codes, scales, m, k, stride, 8) }.unwrap();
+                assert_eq!(plan.variant_for(&stream, &a, &b), Err(expected.clone()), "m = {m}");
                 let refused = plan.run(&stream, a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap());
                 assert_eq!(refused, Err(expected.clone()), "m = {m}");
             }
         }
     }
+}
+
+/// A plan that may choose says beforehand what its choice falls to; each operand that is out of line counts.
+#[test]
+fn plans_say_which_kernel_operands_get() {
+    let device = device::device();
+    let stream = device.context().default_stream();
+    let (m, n, k) = (5, 20, 48);
+    let (a, b) = (Fp8Matrix::zeros(&stream, m, k).unwrap(), Fp8Weight::zeros(&stream, n, k).unwrap());
+    let (a_codes, a_scales) = (a.codes().device_ptr(&stream).0, a.scales().device_ptr(&stream).0);
+    let (b_codes, b_scales) = (b.codes().device_ptr(&stream).0, b.scales().device_ptr(&stream).0);
+    let plan = GemmPlan::<f32>::new(&device, GemmShape { m, n, k }).unwrap();
+    let simple = GemmVariant::Simple { rows: 16 };
+    for (front, expected) in
+        [([0, 0, 0], plan.variant()), ([8, 0, 0], simple), ([0, 4, 0], simple), ([0, 0, 1], simple)]
+    {
+        // SAFETY: nothing reads them.
+        let (a, b) = unsafe {
+            let a = Fp8MatrixView::from_raw(a_codes + front[0], a_scales + front[1], m, k, k, 8).unwrap();
+            (a, Fp8WeightView::from_raw(b_codes + front[2], b_scales, n, k, k, 1).unwrap())
+        };
+        assert_eq!(plan.variant_for(&stream, a, b), Ok(expected), "{front:?}");
+    }
+    let wide = Fp8Matrix::zeros(&stream, m, k + 1).unwrap();
+    let wrong = Error::Shape { what: "the number of columns of a", expected: k, actual: k + 1 };
+    assert_eq!(plan.variant_for(&stream, &wide, &b), Err(wrong));
 }
 
 #[test]
