@@ -234,6 +234,27 @@ fn wherever_d_lies() {
     }
 }
 
+/// A plan keeps what it told the copy engine, and has to notice when operands lie elsewhere, or otherwise.
+#[test]
+fn one_plan_for_operands_here_and_there() {
+    let problem = Problem::numbered(66, 72, 150);
+    for variant in only(&[WIDE, NARROW]) {
+        let expected = bits(&problem.run::<bf16>(Some(variant), &ALIGNED));
+        let mut plan =
+            GemmPlan::<bf16>::with_variant(&device::device(), problem.shape, variant).expect("plans");
+        for (front, gap) in [(0, 0), (1, 0), (1, 1), (2, 1), (0, 0)] {
+            let Places(mut places) = ALIGNED;
+            // A, its scales, B, D.
+            for (place, grain) in [(0, 16), (1, 4), (2, 16), (5, 8)] {
+                places[place] = Place { front: front * grain, gap: gap * grain, ..places[place] };
+            }
+            places[5].multiple = 8;
+            let d = problem.run_plan(&mut plan, &Places(places));
+            assert_eq!(bits(&d), expected, "{variant}, front {front}, gap {gap}");
+        }
+    }
+}
+
 /// A NaN spoils its row, or its column, and nothing else.
 #[test]
 fn nan_stays_in_its_row_and_column() {

@@ -6,7 +6,7 @@ use super::{
     FAMILY,
     select::{GemmOptions, GemmShape, Gpu},
     tensor::{Fp8MatrixView, Fp8WeightView},
-    tensor_map::TiledMatrix,
+    tensor_map::{LastMap, TiledMatrix},
     variant::{GemmVariant, HOPPER},
     work::GemmWork,
 };
@@ -45,7 +45,17 @@ pub struct GemmPlan<D> {
     choice: Choice,
     /// For operands that the copy engine cannot read, where the plan may choose.
     fallback: Option<Choice>,
+    maps: Maps,
     output: PhantomData<fn() -> D>,
+}
+
+/// What the copy engine was told last.
+#[derive(Debug, Default)]
+struct Maps {
+    a: LastMap,
+    b: LastMap,
+    a_scale: LastMap,
+    d: LastMap,
 }
 
 /// A kernel that is ready to launch.
@@ -67,6 +77,18 @@ impl Choice {
         };
         let kernel = kernel(device, variant, D::NAME, blocks)?;
         Ok(Self { variant, kernel })
+    }
+
+    /// This one, if it can read operands at these places, or the other, if there is one.
+    fn or<'c>(&'c self, fallback: Option<&'c Self>, args: &abi::Fp8GemmArgs) -> Result<&'c Self> {
+        if !self.variant.uses_tensor_cores() {
+            return Ok(self);
+        }
+        match (check_readable(args), fallback) {
+            (Ok(()), _) => Ok(self),
+            (Err(_), Some(fallback)) => Ok(fallback),
+            (Err(error), None) => Err(error),
+        }
     }
 }
 
@@ -139,7 +161,14 @@ impl<D: Element> GemmPlan<D> {
         // Where nothing is multiplied there is nothing to copy either.
         let variant = if shape.k == 0 { GemmVariant::simple_for(shape) } else { variant };
         let choice = Choice::new::<D>(device, shape, variant)?;
-        Ok(Self { device: device.clone(), shape, choice, fallback: None, output: PhantomData })
+        Ok(Self {
+            device: device.clone(),
+            shape,
+            choice,
+            fallback: None,
+            maps: Maps::default(),
+            output: PhantomData,
+        })
     }
 
     /// The kernel that was chosen. Operands that it cannot read go to a simple one, if the plan may choose:
@@ -177,7 +206,8 @@ impl<D: Element> GemmPlan<D> {
         if self.shape.m == 0 || self.shape.n == 0 {
             return Ok(self.choice.variant);
         }
-        Ok(self.choice_for(&self.product(&a, &b, &factors))?.variant)
+        let args = self.product(&a, &b, &factors);
+        Ok(self.choice.or(self.fallback.as_ref(), &args)?.variant)
     }
 
     /// What that kernel has to do.
@@ -254,12 +284,14 @@ impl<D: Element> GemmPlan<D> {
             ldd,
             ..self.product(&a, &b, &factors)
         };
-        let choice = self.choice_for(&args)?;
+        let choice = self.choice.or(self.fallback.as_ref(), &args)?;
         // SAFETY: the kernel takes these arguments. It touches the elements of the shapes, which the views hold, and
         // which the addresses above keep in use until it is queued.
         unsafe {
             match choice.variant.uses_tensor_cores() {
-                true => choice.kernel.launch(&launch, &hopper_args::<D>(args, choice.variant)?),
+                true => {
+                    choice.kernel.launch(&launch, &hopper_args::<D>(args, choice.variant, &mut self.maps)?)
+                }
                 false => choice.kernel.launch(&launch, &args),
             }
         }
@@ -299,18 +331,6 @@ impl<D: Element> GemmPlan<D> {
             k: self.shape.k as u32,
         }
     }
-
-    /// The kernel for operands at these places: that of the plan, if it can read them.
-    fn choice_for(&self, args: &abi::Fp8GemmArgs) -> Result<&Choice> {
-        if !self.choice.variant.uses_tensor_cores() {
-            return Ok(&self.choice);
-        }
-        match (check_readable(args), &self.fallback) {
-            (Ok(()), _) => Ok(&self.choice),
-            (Err(_), Some(fallback)) => Ok(fallback),
-            (Err(error), None) => Err(error),
-        }
-    }
 }
 
 /// Where codes and scales of A and B are.
@@ -332,7 +352,11 @@ fn check_shape(GemmShape { m, n, k }: GemmShape) -> Result<()> {
 }
 
 /// What Hopper's kernels take, for operands that they can read.
-fn hopper_args<D: Element>(args: abi::Fp8GemmArgs, variant: GemmVariant) -> Result<abi::Fp8HopperGemmArgs> {
+fn hopper_args<D: Element>(
+    args: abi::Fp8GemmArgs,
+    variant: GemmVariant,
+    maps: &mut Maps,
+) -> Result<abi::Fp8HopperGemmArgs> {
     let tiling = variant.tiling();
     let (rows, columns) = tiling.tile;
     // Blocks in pairs bring half of B each.
@@ -344,10 +368,10 @@ fn hopper_args<D: Element>(args: abi::Fp8GemmArgs, variant: GemmVariant) -> Resu
     let d = writable::<D>(&args, columns);
     let store_by_copies = matches!(variant, GemmVariant::Hopper { .. }) && d.check().is_ok();
     Ok(abi::Fp8HopperGemmArgs {
-        a_map: a.map()?,
-        b_map: b.map()?,
-        a_scale_map: a_scale.map()?,
-        d_map: if store_by_copies { d.map()? } else { abi::TensorMap { opaque: [0; 16] } },
+        a_map: maps.a.of(a)?,
+        b_map: maps.b.of(b)?,
+        a_scale_map: maps.a_scale.of(a_scale)?,
+        d_map: if store_by_copies { maps.d.of(d)? } else { abi::TensorMap { opaque: [0; 16] } },
         gemm: args,
         cluster: tiling.cluster,
         store_by_copies: store_by_copies.into(),
