@@ -114,6 +114,8 @@ const WIDE: GemmVariant = GemmVariant::Hopper { width: 128, pair: false };
 /// Its second tile lies across blocks of scales.
 const ACROSS: GemmVariant = GemmVariant::Hopper { width: 96, pair: false };
 const PAIR: GemmVariant = GemmVariant::Hopper { width: 160, pair: true };
+const NARROW: GemmVariant = GemmVariant::Hopper { width: 32, pair: false };
+const THIN: GemmVariant = GemmVariant::Hopper { width: 16, pair: true };
 const FEW: GemmVariant = GemmVariant::Decode { tokens: 16, split: 1 };
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -133,7 +135,7 @@ fn sums_are_the_hardwares() {
     for (magnitudes, bound) in [(false, 3e-4), (true, 1e-3)] {
         let problem = normal(ROWS, STEP.n, 7168, magnitudes);
         let expected = model(&problem, true);
-        for variant in [WIDE, ACROSS, PAIR, FEW] {
+        for variant in [WIDE, ACROSS, PAIR, NARROW, THIN, FEW] {
             assert_eq!(bits(&on_device(&problem, variant)), bits(&expected), "{variant:?}");
         }
         let error = error(&expected, &problem.exact());
@@ -150,7 +152,7 @@ fn every_tail_of_k_sums_alike() {
     for k in [16, 32, 48, 112, 128, 144, 576] {
         let problem = normal(ROWS, STEP.n, k, false);
         let expected = model(&problem, true);
-        for variant in [ACROSS, PAIR, FEW] {
+        for variant in [ACROSS, PAIR, THIN, FEW] {
             assert_eq!(bits(&on_device(&problem, variant)), bits(&expected), "k = {k}, {variant}");
         }
     }

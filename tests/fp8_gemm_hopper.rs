@@ -14,7 +14,10 @@ use cuda_emulator::Driver;
 use deepkern::{
     Error, MatrixViewMut,
     cudarc::driver::DevicePtr,
-    fp8::{BLOCK, Fp8Matrix, Fp8MatrixView, Fp8Weight, GemmOptions, GemmPlan, GemmShape, GemmVariant},
+    fp8::{
+        BLOCK, Fp8Matrix, Fp8MatrixView, Fp8Weight, Fp8WeightView, GemmOptions, GemmPlan, GemmShape,
+        GemmVariant,
+    },
     reference::Quantized,
 };
 use gemm::{Places, Problem, any_problem};
@@ -46,6 +49,8 @@ fn only(variants: &[GemmVariant]) -> Vec<GemmVariant> {
 }
 
 const WIDE: GemmVariant = GemmVariant::Hopper { width: 128, pair: false };
+/// Each block brings one atom of B's swizzle, eight rows, to both.
+const THIN: GemmVariant = GemmVariant::Hopper { width: 16, pair: true };
 const NARROW: GemmVariant = GemmVariant::Decode { tokens: 16, split: 1 };
 
 /// A few of either kind.
@@ -54,7 +59,7 @@ fn any_variants() -> impl Strategy<Value = (Vec<GemmVariant>, Vec<GemmVariant>)>
         let count = count.min(all.len());
         prop::sample::subsequence(all, count).prop_shuffle()
     };
-    (some(variants(), 4), some(split_variants(), 2))
+    (some(variants(), 5), some(split_variants(), 2))
 }
 
 /// Rows that the copy engine can read: `front` and the stride are multiples of 16 bytes.
@@ -115,7 +120,7 @@ proptest! {
 #[test]
 fn every_tail_of_k() {
     for k in (1..=33).chain([127, 128, 129, 160, 255, 576]) {
-        Problem::numbered(5, 18, k).check::<f32>(&only(&[WIDE, NARROW]), &ALIGNED);
+        Problem::numbered(5, 18, k).check::<f32>(&only(&[WIDE, THIN, NARROW]), &ALIGNED);
     }
 }
 
@@ -124,11 +129,12 @@ fn every_tail_of_k() {
 fn every_edge_of_a_tile() {
     for m in [1, 7, 8, 9, 15, 16, 63, 64, 65, 127, 128, 129, 255, 256, 257] {
         let pair = GemmVariant::Hopper { width: 64, pair: true };
-        Problem::numbered(m, 20, 150).check::<bf16>(&only(&[WIDE, NARROW, pair]), &ALIGNED);
+        Problem::numbered(m, 20, 150).check::<bf16>(&only(&[WIDE, THIN, NARROW, pair]), &ALIGNED);
     }
-    for n in
-        [1, 2, 7, 8, 9, 16, 17, 63, 64, 65, 95, 97, 111, 113, 127, 128, 129, 159, 161, 191, 193, 257, 400]
-    {
+    for n in [
+        1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 95, 97, 111, 113, 127, 128, 129, 159, 161, 191, 193,
+        257, 400,
+    ] {
         Problem::numbered(3, n, 150).check::<f32>(&variants(), &ALIGNED);
     }
 }
@@ -152,6 +158,8 @@ fn blocks_take_task_after_task() {
         (130, 64 * 70, 150, GemmVariant::Hopper { width: 64, pair: false }),
         (260, 64 * 35, 32, GemmVariant::Hopper { width: 64, pair: true }),
         (140, 96 * 70, 32, GemmVariant::Hopper { width: 96, pair: false }),
+        (300, 16 * 70, 150, THIN),
+        (140, 32 * 140, 150, GemmVariant::Hopper { width: 32, pair: false }),
         (9, 128 * 70, 150, decode(8, 1)),
         (20, 128 * 30, 300, decode(8, 4)),
         (70, 128 * 3, 1100, decode(8, 8)),
@@ -180,8 +188,9 @@ fn each_kernel_takes_another_task() {
 /// Longer than the ring, several times over; and longer than the scales of B that a warp has on hand.
 #[test]
 fn more_blocks_of_k_than_stages() {
-    Problem::numbered(9, 40, 2048 + 64).check::<f32>(&only(&[WIDE, NARROW]), &ALIGNED);
-    Problem::numbered(2, 140, 9000).check::<f32>(&only(&[WIDE, NARROW]), &ALIGNED);
+    let narrow = GemmVariant::Hopper { width: 32, pair: false };
+    Problem::numbered(9, 40, 2048 + 64).check::<f32>(&only(&[WIDE, THIN, narrow, NARROW]), &ALIGNED);
+    Problem::numbered(2, 140, 9000).check::<f32>(&only(&[WIDE, THIN, NARROW]), &ALIGNED);
     Problem::numbered(2, 140, 9000)
         .check::<f32>(&only(&[GemmVariant::Decode { tokens: 8, split: 2 }]), &ALIGNED);
 }
@@ -225,6 +234,27 @@ fn wherever_d_lies() {
     }
 }
 
+/// A plan keeps what it told the copy engine, and has to notice when operands lie elsewhere, or otherwise.
+#[test]
+fn one_plan_for_operands_here_and_there() {
+    let problem = Problem::numbered(66, 72, 150);
+    for variant in only(&[WIDE, NARROW]) {
+        let expected = bits(&problem.run::<bf16>(Some(variant), &ALIGNED));
+        let mut plan =
+            GemmPlan::<bf16>::with_variant(&device::device(), problem.shape, variant).expect("plans");
+        for (front, gap) in [(0, 0), (1, 0), (1, 1), (2, 1), (0, 0)] {
+            let Places(mut places) = ALIGNED;
+            // A, its scales, B, D.
+            for (place, grain) in [(0, 16), (1, 4), (2, 16), (5, 8)] {
+                places[place] = Place { front: front * grain, gap: gap * grain, ..places[place] };
+            }
+            places[5].multiple = 8;
+            let d = problem.run_plan(&mut plan, &Places(places));
+            assert_eq!(bits(&d), expected, "{variant}, front {front}, gap {gap}");
+        }
+    }
+}
+
 /// A NaN spoils its row, or its column, and nothing else.
 #[test]
 fn nan_stays_in_its_row_and_column() {
@@ -256,7 +286,7 @@ fn rows_do_not_depend_on_m() {
         let a =
             Quantized { codes: all.a.codes[..m * k].to_vec(), scales: all.a.scales[..m * groups].to_vec() };
         let first = Problem { shape: GemmShape { m, n, k }, a, ..all.clone() };
-        for variant in only(&[WIDE, NARROW]).into_iter().map(Some).chain([None]) {
+        for variant in only(&[WIDE, THIN, NARROW]).into_iter().map(Some).chain([None]) {
             assert_eq!(bits(&first.run::<f32>(variant, &ALIGNED)), bits(&d[..m * n]), "m = {m}, {variant:?}");
         }
     }
@@ -275,7 +305,7 @@ fn batch_invariant_plans_sum_k_in_one_piece() {
             GemmPlan::<f32>::with_options(&device, GemmShape { m, n, k }, options).unwrap().variant()
         };
         assert!(!whole.contains(&chosen(1, GemmOptions::new())), "n = {n}, k = {k}: nothing to forgo");
-        for m in [1, 8, 9, 16, 17, 64, 65, 128, 129, 512, 4096] {
+        for m in [1, 8, 9, 16, 17, 64, 65, 128, 129, 256, 512, 4096] {
             let variant = chosen(m, GemmOptions::new().batch_invariant());
             assert!(whole.contains(&variant), "m = {m}, n = {n}, k = {k}: {variant}");
         }
@@ -290,7 +320,7 @@ fn plans_choose_as_documented() {
         return;
     }
     for (n, k) in [(512, 7168), (2112, 7168), (4096, 7168), (7168, 2048)] {
-        for m in [1, 64, 128, 512, 4096] {
+        for m in [1, 64, 128, 256, 512, 4096] {
             let shape = GemmShape { m, n, k };
             let plan = GemmPlan::<f32>::new(&device, shape).unwrap();
             let selected = GemmVariant::select(shape, device.capability(), GemmOptions::new()).unwrap();
@@ -306,6 +336,7 @@ fn five_seeds_give_the_same_bits() {
     for variant in only(&[
         GemmVariant::Hopper { width: 96, pair: true },
         GemmVariant::Hopper { width: 64, pair: false },
+        THIN,
         GemmVariant::Decode { tokens: 32, split: 4 },
     ]) {
         let run = |seed| {
@@ -350,11 +381,38 @@ fn operands_out_of_line() {
                 let mut plan = GemmPlan::<f32>::with_variant(&device, shape, variant).unwrap();
                 // SAFETY: refused before use.
                 let a = unsafe { Fp8MatrixView::from_raw(codes, scales, m, k, stride, 8) }.unwrap();
+                assert_eq!(plan.variant_for(&stream, &a, &b), Err(expected.clone()), "m = {m}");
                 let refused = plan.run(&stream, a, &b, MatrixViewMut::new(d.as_view_mut(), m, n).unwrap());
                 assert_eq!(refused, Err(expected.clone()), "m = {m}");
             }
         }
     }
+}
+
+/// A plan that may choose says beforehand what its choice falls to; each operand that is out of line counts.
+#[test]
+fn plans_say_which_kernel_operands_get() {
+    let device = device::device();
+    let stream = device.context().default_stream();
+    let (m, n, k) = (5, 20, 48);
+    let (a, b) = (Fp8Matrix::zeros(&stream, m, k).unwrap(), Fp8Weight::zeros(&stream, n, k).unwrap());
+    let (a_codes, a_scales) = (a.codes().device_ptr(&stream).0, a.scales().device_ptr(&stream).0);
+    let (b_codes, b_scales) = (b.codes().device_ptr(&stream).0, b.scales().device_ptr(&stream).0);
+    let plan = GemmPlan::<f32>::new(&device, GemmShape { m, n, k }).unwrap();
+    let simple = GemmVariant::Simple { rows: 16 };
+    for (front, expected) in
+        [([0, 0, 0], plan.variant()), ([8, 0, 0], simple), ([0, 4, 0], simple), ([0, 0, 1], simple)]
+    {
+        // SAFETY: nothing reads them.
+        let (a, b) = unsafe {
+            let a = Fp8MatrixView::from_raw(a_codes + front[0], a_scales + front[1], m, k, k, 8).unwrap();
+            (a, Fp8WeightView::from_raw(b_codes + front[2], b_scales, n, k, k, 1).unwrap())
+        };
+        assert_eq!(plan.variant_for(&stream, a, b), Ok(expected), "{front:?}");
+    }
+    let wide = Fp8Matrix::zeros(&stream, m, k + 1).unwrap();
+    let wrong = Error::Shape { what: "the number of columns of a", expected: k, actual: k + 1 };
+    assert_eq!(plan.variant_for(&stream, &wide, &b), Err(wrong));
 }
 
 #[test]

@@ -101,6 +101,7 @@ fn it_computes() {
         check::<f32>(decode(8, 1), 9, 144, 2064, 0.0);
         check::<bf16>(decode(8, 1), 7, 32, 400, 1.0 / 256.0);
     }
+    check::<f32>(hopper(16, true), 130, 40, 1360, 0.0);
     check::<f32>(hopper(64, false), 3, 64 * 140, 144, 0.0);
     check::<f32>(decode(8, 3), 3, 128 * 50, 400, 0.0);
 }
@@ -159,6 +160,7 @@ fn nothing_is_summed_for_nothing() {
     let mutants = mutation::mutants(&ptx, is_ours).expect("it parses");
     let mut programs = Vec::new();
     for (kernel, words) in [
+        ("fp8_gemm_hopper_n16_f32", "fmaf(product[i]"),
         ("fp8_gemm_hopper_n64_f32", "fmaf(product[i]"),
         ("fp8_gemm_hopper_n64_f32", "(k + FP8_BLOCK - 1) / FP8_BLOCK"),
         ("fp8_gemm_hopper_n160_f32", "is_first ?"),

@@ -31,7 +31,7 @@ struct Kind {
     named: Option<GemmVariant>,
     /// Where it is no multiple of 16, the copy engine cannot read dense operands.
     k: usize,
-    /// A kernel with the accuracy of the one that runs.
+    /// The kernel that runs.
     runs: GemmVariant,
 }
 
@@ -42,6 +42,7 @@ fn kinds() -> Vec<Kind> {
         simple,
         GemmVariant::Hopper { width: 128, pair: false },
         GemmVariant::Hopper { width: 96, pair: true },
+        GemmVariant::Hopper { width: 16, pair: true },
         GemmVariant::Decode { tokens: 32, split: 1 },
         GemmVariant::Decode { tokens: 16, split: 3 },
     ];
@@ -114,6 +115,7 @@ fn a_captured_graph_replays() {
             CapturedGraph::capture(&stream, buffers, |capture, (x, mut a, b, mut first, mut second)| {
                 quantize.run(capture, MatrixView::new(x.as_view(), M, kind.k)?, &mut a)?;
                 let d = MatrixViewMut::new(first.slice_mut(..), M, N)?;
+                assert_eq!(multiply.variant_for(capture, a.as_view(), b.as_view())?, kind.runs);
                 multiply.run(capture, a.as_view(), b.as_view(), d)?;
                 let (c, d) = (
                     MatrixView::new(first.as_view(), M, N)?,

@@ -44,7 +44,7 @@ struct DecodeShared {
     // The copy engine writes to multiples of 128 bytes.
     static constexpr uint32_t kScales = kTokens < 32 ? 32 : kTokens;
     static constexpr uint32_t kStages = stages_that_fit(
-        (FP8_DECODE_TILE_N + kTokens) * FP8_BLOCK + kScales * 4, kTokens * kPitch * 4, 16);
+        (FP8_DECODE_TILE_N + kTokens) * FP8_BLOCK + kScales * 4, kTokens * kPitch * 4);
 
     uint8_t b[kStages][FP8_DECODE_TILE_N * FP8_BLOCK];
     uint8_t a[kStages][kTokens * FP8_BLOCK];

@@ -44,7 +44,7 @@ constexpr uint32_t kConsumers = 2;  // warpgroups, each with half of a tile's ro
 template <uint32_t kTileN>
 struct HopperShared {
     static constexpr uint32_t kStageBytes = (FP8_HOPPER_TILE_M + kTileN) * FP8_BLOCK + FP8_HOPPER_TILE_M * 4;
-    static constexpr uint32_t kStages = stages_that_fit(kStageBytes, kConsumers * sizeof(StoreBuffers), 8);
+    static constexpr uint32_t kStages = stages_that_fit(kStageBytes, kConsumers * sizeof(StoreBuffers));
 
     uint8_t a[kStages][FP8_HOPPER_TILE_M * FP8_BLOCK];
     uint8_t b[kStages][kTileN * FP8_BLOCK];
@@ -187,6 +187,7 @@ __device__ void gemm_hopper(const Fp8HopperGemmArgs &args) {
     using Shared = HopperShared<kTileN>;
     constexpr uint32_t kWarps = kConsumers * kWarpgroup / 32;
     static_assert(sizeof(Shared) <= FP8_HOPPER_SHARED, "a stage too many");
+    static_assert(kTileN % 16 == 0, "half of B's tile is whole atoms of its swizzle, of eight rows");
     static_assert(FP8_HOPPER_THREADS == (kConsumers + 1) * kWarpgroup, "consumers and a producer");
 
     extern __shared__ __align__(1024) uint8_t memory[];
@@ -232,6 +233,10 @@ __device__ void gemm_hopper(const Fp8HopperGemmArgs &args) {
         deepkern::fp8::gemm_hopper<N, TYPE>(args);                                            \
     }
 
+DEEPKERN_GEMM_HOPPER(16, bf16, deepkern::Bf16)
+DEEPKERN_GEMM_HOPPER(16, f32, float)
+DEEPKERN_GEMM_HOPPER(32, bf16, deepkern::Bf16)
+DEEPKERN_GEMM_HOPPER(32, f32, float)
 DEEPKERN_GEMM_HOPPER(64, bf16, deepkern::Bf16)
 DEEPKERN_GEMM_HOPPER(64, f32, float)
 DEEPKERN_GEMM_HOPPER(96, bf16, deepkern::Bf16)

@@ -6,15 +6,16 @@ use super::{
     FAMILY,
     select::{GemmOptions, GemmShape, Gpu},
     tensor::{Fp8MatrixView, Fp8WeightView},
-    tensor_map::TiledMatrix,
+    tensor_map::{LastMap, TiledMatrix},
     variant::{GemmVariant, HOPPER},
     work::GemmWork,
 };
 use crate::{
     Device, Element, Error, MatrixView, MatrixViewMut, Queue, Result, abi,
     device::Clusters,
-    memory::{MAX_SIZE, check_equal, check_size},
+    memory::{Address, MAX_SIZE, check_equal, check_size},
     module::{Grid, Kernel},
+    queue::Launch,
 };
 
 /// Computes `D[m, n] = A[m, k] B[n, k]^T`, optionally `+ C[m, n]`, for one shape; D is bf16 or f32, C is f32.
@@ -44,7 +45,17 @@ pub struct GemmPlan<D> {
     choice: Choice,
     /// For operands that the copy engine cannot read, where the plan may choose.
     fallback: Option<Choice>,
+    maps: Maps,
     output: PhantomData<fn() -> D>,
+}
+
+/// What the copy engine was told last.
+#[derive(Debug, Default)]
+struct Maps {
+    a: LastMap,
+    b: LastMap,
+    a_scale: LastMap,
+    d: LastMap,
 }
 
 /// A kernel that is ready to launch.
@@ -66,6 +77,18 @@ impl Choice {
         };
         let kernel = kernel(device, variant, D::NAME, blocks)?;
         Ok(Self { variant, kernel })
+    }
+
+    /// This one, if it can read operands at these places, or the other, if there is one.
+    fn or<'c>(&'c self, fallback: Option<&'c Self>, args: &abi::Fp8GemmArgs) -> Result<&'c Self> {
+        if !self.variant.uses_tensor_cores() {
+            return Ok(self);
+        }
+        match (check_readable(args), fallback) {
+            (Ok(()), _) => Ok(self),
+            (Err(_), Some(fallback)) => Ok(fallback),
+            (Err(error), None) => Err(error),
+        }
     }
 }
 
@@ -101,8 +124,8 @@ impl<D: Element> GemmPlan<D> {
     /// A plan for this shape with the variant that [`GemmVariant::select`] finds best.
     ///
     /// Hopper's kernels read A, its scales, and B through the copy engine, which wants addresses and row strides that
-    /// are multiples of 16 bytes. Operands that are not run on the simple kernel, each time that they are given. (D
-    /// may lie anywhere; where it is so aligned, storing it is faster.)
+    /// are multiples of 16 bytes. Operands that are not run on the simple kernel, each time that they are given
+    /// ([`variant_for`](Self::variant_for) tells). (D may lie anywhere; where it is so aligned, storing it is faster.)
     ///
     /// # Errors
     ///
@@ -138,12 +161,53 @@ impl<D: Element> GemmPlan<D> {
         // Where nothing is multiplied there is nothing to copy either.
         let variant = if shape.k == 0 { GemmVariant::simple_for(shape) } else { variant };
         let choice = Choice::new::<D>(device, shape, variant)?;
-        Ok(Self { device: device.clone(), shape, choice, fallback: None, output: PhantomData })
+        Ok(Self {
+            device: device.clone(),
+            shape,
+            choice,
+            fallback: None,
+            maps: Maps::default(),
+            output: PhantomData,
+        })
     }
 
-    /// The kernel that was chosen. Operands that it cannot read go to a simple one, if the plan may choose.
+    /// The kernel that was chosen. Operands that it cannot read go to a simple one, if the plan may choose:
+    /// [`variant_for`](Self::variant_for) says which they get.
     pub fn variant(&self) -> GemmVariant {
         self.choice.variant
+    }
+
+    /// The kernel that [`run`](Self::run) takes for these operands: [`variant`](Self::variant), or a simple one where
+    /// that cannot read them, which takes many times as long. C and D make no difference. Nothing is launched.
+    ///
+    /// ```no_run
+    /// # use deepkern::fp8::{Fp8Matrix, Fp8Weight, GemmPlan};
+    /// # fn check(
+    /// #     plan: &GemmPlan<f32>, stream: &deepkern::cudarc::driver::CudaStream, a: &Fp8Matrix, b: &Fp8Weight,
+    /// # ) -> deepkern::Result<()> {
+    /// assert_eq!(plan.variant_for(stream, a, b)?, plan.variant(), "these operands are out of line");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn variant_for<'q, 'a, 'b>(
+        &self,
+        queue: impl Into<Queue<'q>>,
+        a: impl Into<Fp8MatrixView<'a>>,
+        b: impl Into<Fp8WeightView<'b>>,
+    ) -> Result<GemmVariant> {
+        let (a, b) = (a.into(), b.into());
+        self.check_factors(&a, &b)?;
+        let launch = queue.into().open(&self.device)?;
+        let factors = factors(&a, &b, &launch)?;
+        if self.shape.m == 0 || self.shape.n == 0 {
+            return Ok(self.choice.variant);
+        }
+        let args = self.product(&a, &b, &factors);
+        Ok(self.choice.or(self.fallback.as_ref(), &args)?.variant)
     }
 
     /// What that kernel has to do.
@@ -196,11 +260,8 @@ impl<D: Element> GemmPlan<D> {
         c: Option<MatrixView<'_, f32>>,
         mut d: MatrixViewMut<'_, D>,
     ) -> Result<()> {
-        let GemmShape { m, n, k } = self.shape;
-        check_equal("the number of rows of a", m, a.rows())?;
-        check_equal("the number of columns of a", k, a.columns())?;
-        check_equal("the number of rows of b", n, b.rows())?;
-        check_equal("the number of columns of b", k, b.columns())?;
+        let GemmShape { m, n, .. } = self.shape;
+        self.check_factors(&a, &b)?;
         if let Some(c) = &c {
             check_equal("the number of rows of c", m, c.rows())?;
             check_equal("the number of columns of c", n, c.columns())?;
@@ -210,49 +271,80 @@ impl<D: Element> GemmPlan<D> {
 
         let launch = queue.open(&self.device)?;
         let ldd = d.stride() as u64;
-        let a_codes = a.codes.address("the codes of a", &launch)?;
-        let a_scales = a.scales.address("the scales of a", &launch)?;
-        let b_codes = b.codes.address("the codes of b", &launch)?;
-        let b_scales = b.scales.address("the scales of b", &launch)?;
+        let factors = factors(&a, &b, &launch)?;
         let c_address = c.as_ref().map(|c| c.memory.address("c", &launch)).transpose()?;
         let d_address = d.memory.address("d", &launch)?;
         if m == 0 || n == 0 {
             return Ok(());
         }
         let args = abi::Fp8GemmArgs {
-            a: a_codes.pointer as *const u8,
-            a_scale: a_scales.pointer as *const f32,
-            b: b_codes.pointer as *const u8,
-            b_scale: b_scales.pointer as *const f32,
             c: c_address.as_ref().map_or(std::ptr::null(), |c| c.pointer as *const f32),
             d: d_address.pointer as *mut c_void,
-            lda: a.stride() as u64,
-            lda_scale: a.scale_stride() as u64,
-            ldb: b.stride() as u64,
-            ldb_scale: b.scale_stride() as u64,
             ldc: c.as_ref().map_or(0, |c| c.stride() as u64),
             ldd,
-            m: m as u32,
-            n: n as u32,
-            k: k as u32,
+            ..self.product(&a, &b, &factors)
         };
-        let choice = match (self.choice.variant.uses_tensor_cores(), &self.fallback) {
-            (true, Some(fallback)) if check_readable(&args).is_err() => fallback,
-            (true, None) => {
-                check_readable(&args)?;
-                &self.choice
-            }
-            _ => &self.choice,
-        };
+        let choice = self.choice.or(self.fallback.as_ref(), &args)?;
         // SAFETY: the kernel takes these arguments. It touches the elements of the shapes, which the views hold, and
         // which the addresses above keep in use until it is queued.
         unsafe {
             match choice.variant.uses_tensor_cores() {
-                true => choice.kernel.launch(&launch, &hopper_args::<D>(args, choice.variant)?),
+                true => {
+                    choice.kernel.launch(&launch, &hopper_args::<D>(args, choice.variant, &mut self.maps)?)
+                }
                 false => choice.kernel.launch(&launch, &args),
             }
         }
     }
+
+    /// Checks that A and B have the plan's shape.
+    fn check_factors(&self, a: &Fp8MatrixView<'_>, b: &Fp8WeightView<'_>) -> Result<()> {
+        let GemmShape { m, n, k } = self.shape;
+        check_equal("the number of rows of a", m, a.rows())?;
+        check_equal("the number of columns of a", k, a.columns())?;
+        check_equal("the number of rows of b", n, b.rows())?;
+        check_equal("the number of columns of b", k, b.columns())
+    }
+
+    /// The arguments, as far as A and B say them.
+    fn product(
+        &self,
+        a: &Fp8MatrixView<'_>,
+        b: &Fp8WeightView<'_>,
+        [a_codes, a_scales, b_codes, b_scales]: &[Address<'_>; 4],
+    ) -> abi::Fp8GemmArgs {
+        abi::Fp8GemmArgs {
+            a: a_codes.pointer as *const u8,
+            a_scale: a_scales.pointer as *const f32,
+            b: b_codes.pointer as *const u8,
+            b_scale: b_scales.pointer as *const f32,
+            c: std::ptr::null(),
+            d: std::ptr::null_mut(),
+            lda: a.stride() as u64,
+            lda_scale: a.scale_stride() as u64,
+            ldb: b.stride() as u64,
+            ldb_scale: b.scale_stride() as u64,
+            ldc: 0,
+            ldd: 0,
+            m: self.shape.m as u32,
+            n: self.shape.n as u32,
+            k: self.shape.k as u32,
+        }
+    }
+}
+
+/// Where codes and scales of A and B are.
+fn factors<'s>(
+    a: &'s Fp8MatrixView<'_>,
+    b: &'s Fp8WeightView<'_>,
+    launch: &Launch<'s>,
+) -> Result<[Address<'s>; 4]> {
+    Ok([
+        a.codes.address("the codes of a", launch)?,
+        a.scales.address("the scales of a", launch)?,
+        b.codes.address("the codes of b", launch)?,
+        b.scales.address("the scales of b", launch)?,
+    ])
 }
 
 fn check_shape(GemmShape { m, n, k }: GemmShape) -> Result<()> {
@@ -260,7 +352,11 @@ fn check_shape(GemmShape { m, n, k }: GemmShape) -> Result<()> {
 }
 
 /// What Hopper's kernels take, for operands that they can read.
-fn hopper_args<D: Element>(args: abi::Fp8GemmArgs, variant: GemmVariant) -> Result<abi::Fp8HopperGemmArgs> {
+fn hopper_args<D: Element>(
+    args: abi::Fp8GemmArgs,
+    variant: GemmVariant,
+    maps: &mut Maps,
+) -> Result<abi::Fp8HopperGemmArgs> {
     let tiling = variant.tiling();
     let (rows, columns) = tiling.tile;
     // Blocks in pairs bring half of B each.
@@ -272,10 +368,10 @@ fn hopper_args<D: Element>(args: abi::Fp8GemmArgs, variant: GemmVariant) -> Resu
     let d = writable::<D>(&args, columns);
     let store_by_copies = matches!(variant, GemmVariant::Hopper { .. }) && d.check().is_ok();
     Ok(abi::Fp8HopperGemmArgs {
-        a_map: a.map()?,
-        b_map: b.map()?,
-        a_scale_map: a_scale.map()?,
-        d_map: if store_by_copies { d.map()? } else { abi::TensorMap { opaque: [0; 16] } },
+        a_map: maps.a.of(a)?,
+        b_map: maps.b.of(b)?,
+        a_scale_map: maps.a_scale.of(a_scale)?,
+        d_map: if store_by_copies { maps.d.of(d)? } else { abi::TensorMap { opaque: [0; 16] } },
         gemm: args,
         cluster: tiling.cluster,
         store_by_copies: store_by_copies.into(),

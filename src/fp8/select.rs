@@ -178,6 +178,23 @@ mod tests {
         assert_eq!(hopper(64, 512, 0), GemmVariant::SIMPLE_LARGE);
     }
 
+    /// Narrow tiles are for few of them: where wide ones leave multiprocessors idle, and k is not shared out.
+    #[test]
+    fn narrow_tiles_where_there_is_little_to_do() {
+        let width = |m, n, k, options| match GemmVariant::select(GemmShape { m, n, k }, HOPPER, options) {
+            Ok(GemmVariant::Hopper { width, .. }) => Some(width),
+            _ => None,
+        };
+        let invariant = GemmOptions::new().batch_invariant();
+        for (m, n, k, expected) in [(512, 512, 7168, 16), (768, 512, 7168, 32), (256, 2112, 7168, 32)] {
+            assert_eq!(width(m, n, k, invariant), Some(expected), "{m}x{n}x{k}");
+        }
+        // Parts of k are faster, where they are allowed and k is long.
+        assert_eq!(width(512, 512, 7168, GemmOptions::new()), None);
+        assert_eq!(width(512, 512, 512, GemmOptions::new()), Some(16));
+        assert_eq!(width(4096, 512, 7168, invariant), Some(128));
+    }
+
     /// No block of a cluster is left without k: fewer parts would be as long, and they come first.
     #[test]
     fn every_part_of_k_has_blocks() {
@@ -212,7 +229,8 @@ mod tests {
     fn choices() -> String {
         const CLOCKS_A_MICROSECOND: f64 = 1830.0;
         let mut table = String::from(
-            "| n, k | m | kernel | floor, us | predicted, us |\n| --- | ---: | --- | ---: | ---: |\n",
+            "| n, k | m | floor, us | kernel | predicted, us | batch-invariant | predicted, us |\n\
+             | --- | ---: | ---: | --- | ---: | --- | ---: |\n",
         );
         for (n, k) in [
             (2112, 7168),
@@ -223,15 +241,20 @@ mod tests {
             (7168, 2048),
             (512, 7168),
         ] {
-            for m in [1, 16, 64, 128, 512, 4096] {
+            for m in [1, 16, 64, 128, 256, 512, 4096] {
                 let shape = GemmShape { m, n, k };
-                let variant = GemmVariant::select(shape, HOPPER, GemmOptions::new()).unwrap();
+                let [fastest, invariant] = [GemmOptions::new(), GemmOptions::new().batch_invariant()]
+                    .map(|options| GemmVariant::select(shape, HOPPER, options).unwrap());
+                let predicted =
+                    |variant| predict(variant, shape, Gpu::like_h100(HOPPER).clusters) / CLOCKS_A_MICROSECOND;
                 let bytes = (m * k + n * k + m * n * 2) as f64 / MEMORY;
                 let products = (m * n * k) as f64 / MULTIPLY_ADDS / 132.0;
                 let floor = bytes.max(products) / CLOCKS_A_MICROSECOND;
-                let predicted =
-                    predict(variant, shape, Gpu::like_h100(HOPPER).clusters) / CLOCKS_A_MICROSECOND;
-                table += &format!("| {n}, {k} | {m} | {variant} | {floor:.1} | {predicted:.1} |\n");
+                table += &format!("| {n}, {k} | {m} | {floor:.1} | {fastest} | {:.1} | ", predicted(fastest));
+                table += &match invariant == fastest {
+                    true => "the same | |\n".to_owned(),
+                    false => format!("{invariant} | {:.1} |\n", predicted(invariant)),
+                };
             }
         }
         table

@@ -15,6 +15,7 @@ const GRAIN: usize = 16;
 const MAX_DISTANCE: u64 = (1 << 40) - GRAIN as u64;
 
 /// A matrix in device memory, and the box of it that one copy brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TiledMatrix {
     /// The operand, for errors.
     pub what: &'static str,
@@ -101,5 +102,53 @@ impl TiledMatrix {
             .result()?;
         }
         Ok(abi::TensorMap { opaque: map.opaque })
+    }
+}
+
+/// The last map that was made: from launch to launch an operand is mostly where it was, and a map is nothing but what
+/// its matrix says.
+#[derive(Debug, Default)]
+pub(super) struct LastMap(Option<(TiledMatrix, abi::TensorMap)>);
+
+impl LastMap {
+    /// The map of a matrix that has been checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`TiledMatrix::map`].
+    pub fn of(&mut self, matrix: TiledMatrix) -> Result<abi::TensorMap> {
+        match &self.0 {
+            Some((last, map)) if *last == matrix => Ok(*map),
+            _ => {
+                let map = matrix.map()?;
+                self.0 = Some((matrix, map));
+                Ok(map)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is no driver here to encode a map.
+    #[test]
+    fn the_same_matrix_is_not_encoded_again() {
+        let matrix = TiledMatrix {
+            what: "a",
+            address: 256,
+            element: 1,
+            rows: 3,
+            columns: 5,
+            stride: 16,
+            tile: (8, 128),
+            swizzled: true,
+        };
+        let kept = abi::TensorMap { opaque: [7; 16] };
+        let mut last = LastMap(Some((matrix.clone(), kept)));
+        assert_eq!(last.of(matrix.clone()).map(|map| map.opaque), Ok(kept.opaque));
+        let elsewhere = TiledMatrix { stride: 17, ..matrix };
+        assert!(matches!(last.of(elsewhere), Err(Error::StrideMisaligned { .. })));
     }
 }

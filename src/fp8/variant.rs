@@ -54,7 +54,7 @@ pub(super) struct Tiling {
 
 impl GemmVariant {
     /// The widths of [`Hopper`](Self::Hopper)'s tiles.
-    pub const WIDTHS: [u32; 7] = [64, 96, 112, 128, 160, 192, 256];
+    pub const WIDTHS: [u32; 9] = [16, 32, 64, 96, 112, 128, 160, 192, 256];
     /// The heights of [`Decode`](Self::Decode)'s tiles.
     pub const TOKENS: [u32; 4] = [8, 16, 32, 64];
     /// The largest number of parts of [`Decode`](Self::Decode)'s k.
@@ -191,6 +191,7 @@ mod tests {
         assert_eq!(tasks(GemmVariant::SIMPLE_SMALL, 65, 129), 5 * 3);
         assert_eq!(tasks(GemmVariant::Hopper { width: 64, pair: false }, 129, 129), 2 * 3);
         assert_eq!(tasks(GemmVariant::Hopper { width: 64, pair: true }, 129, 129), 3);
+        assert_eq!(tasks(GemmVariant::Hopper { width: 16, pair: true }, 257, 129), 2 * 9);
         assert_eq!(tasks(GemmVariant::Decode { tokens: 16, split: 4 }, 65, 129), 5 * 2);
         assert_eq!(tasks(GemmVariant::SIMPLE_LARGE, 0, 129), 0);
     }
@@ -204,6 +205,7 @@ mod tests {
         }
         for variant in [
             GemmVariant::Hopper { width: 224, pair: false },
+            GemmVariant::Hopper { width: 8, pair: false },
             GemmVariant::Decode { tokens: 8, split: 9 },
             GemmVariant::Decode { tokens: 8, split: 0 },
             GemmVariant::Simple { rows: 1 },

@@ -66,6 +66,16 @@ impl Problem {
     /// Computes D on the device, each operand surrounded by NaN, and checks what surrounds D.
     pub fn run<D: Output>(&self, variant: Option<GemmVariant>, places: &Places) -> Vec<D> {
         let device = device::device();
+        let plan = match variant {
+            Some(variant) => GemmPlan::with_variant(&device, self.shape, variant),
+            None => GemmPlan::with_options(&device, self.shape, self.options),
+        };
+        self.run_plan(&mut plan.unwrap(), places)
+    }
+
+    /// The same by a plan that is there already.
+    pub fn run_plan<D: Output>(&self, plan: &mut GemmPlan<D>, places: &Places) -> Vec<D> {
+        let device = device::device();
         let stream = device.context().default_stream();
         let GemmShape { m, n, k } = self.shape;
         let Places([place_a, place_a_scales, place_b, place_b_scales, place_c, place_d]) = *places;
@@ -91,11 +101,6 @@ impl Problem {
             .unwrap();
         let stride = d.stride;
         let d_view = MatrixViewMut::with_stride(d.view_mut(), m, n, stride).unwrap();
-        let mut plan = match variant {
-            Some(variant) => GemmPlan::<D>::with_variant(&device, self.shape, variant),
-            None => GemmPlan::<D>::with_options(&device, self.shape, self.options),
-        }
-        .unwrap();
         match &c {
             Some(c) => {
                 let c = MatrixView::with_stride(c.view(), m, n, c.stride).unwrap();

@@ -18,11 +18,10 @@ struct Ring {
     }
 };
 
-/// As many stages of `bytes` each, up to `most`, as shared memory has room for beside `beside` bytes.
-/// Mbarriers take 256 bytes: two a stage, and some for other uses.
-constexpr uint32_t stages_that_fit(uint32_t bytes, uint32_t beside, uint32_t most) {
-    const uint32_t room = (FP8_HOPPER_SHARED - 256 - beside) / bytes;
-    return room < most ? room : most;
+/// As many stages of `bytes` each as shared memory has room for beside `beside` bytes. Mbarriers take 256 bytes:
+/// two a stage, of which there are not 16, and some for other uses.
+constexpr uint32_t stages_that_fit(uint32_t bytes, uint32_t beside) {
+    return (FP8_HOPPER_SHARED - 256 - beside) / bytes;
 }
 
 __device__ inline uint32_t blocks_of_k(uint32_t k) { return (k + FP8_BLOCK - 1) / FP8_BLOCK; }

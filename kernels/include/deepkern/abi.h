@@ -111,7 +111,7 @@ typedef struct Fp8GemmArgs {
 #define FP8_DECODE_TILE_N 128
 #define FP8_DECODE_THREADS 288
 
-/* fp8_gemm_hopper_n{64,96,112,128,160,192,256}_{bf16,f32}, fp8_gemm_decode_m{8,16,32,64}_{bf16,f32}:
+/* fp8_gemm_hopper_n{16,32,64,96,112,128,160,192,256}_{bf16,f32}, fp8_gemm_decode_m{8,16,32,64}_{bf16,f32}:
  * D = A B^T (+ C), for A, B and A's scales that the copy engine can read: starts and row distances of
  * 16 bytes.
  *
