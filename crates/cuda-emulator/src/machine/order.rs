@@ -33,6 +33,8 @@ enum Whose {
     Init,
     /// The copy engine's, which lands what the warp issued.
     Engine,
+    /// The same, of a reduction.
+    Reduction,
     /// The warp's, for a `cp.async`.
     Copy,
 }
@@ -47,14 +49,18 @@ pub struct Mark {
     count: u32,
     /// The instruction.
     pub pc: u32,
+    /// Is something behind it, behind which all but reductions come?
+    covered: bool,
 }
 
 /// Nobody has seen this one.
 const PENDING: u32 = u32::MAX;
 
-/// Bits of a packed mark: a count, an instruction, whose count, a warp (of at most 16 blocks of 32: the top bit is free).
+/// Bits of a packed mark: a count, an instruction, whose count, whether it is covered, a warp (of at most 16 blocks of
+/// 32: the top bit is free).
 const PC: u32 = 32;
-const WHOSE: u32 = 51;
+const WHOSE: u32 = 50;
+const COVERED: u32 = 53;
 const WARP: u32 = 54;
 /// Instructions behind the last one that has room are taken for it.
 const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
@@ -62,8 +68,9 @@ const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
 impl Mark {
     /// As one word; the default is zero.
     pub fn pack(self) -> u64 {
-        let (pc, whose) = (u64::from(self.pc.min(LAST_PC)), self.whose as u64);
-        u64::from(self.count) | pc << PC | whose << WHOSE | u64::from(self.warp) << WARP
+        let (pc, whose) = (u64::from(self.pc), self.whose as u64);
+        let (covered, warp) = (u64::from(self.covered), u64::from(self.warp));
+        u64::from(self.count) | pc << PC | whose << WHOSE | covered << COVERED | warp << WARP
     }
 
     /// From one word.
@@ -74,19 +81,41 @@ impl Mark {
             1 => Whose::Wgmma,
             2 => Whose::Init,
             3 => Whose::Engine,
+            4 => Whose::Reduction,
             _ => Whose::Copy,
         };
-        Self { whose, warp: (word >> WARP) as u16, count: word as u32, pc: (word >> PC) as u32 & LAST_PC }
+        Self {
+            whose,
+            warp: (word >> WARP) as u16,
+            count: word as u32,
+            pc: (word >> PC) as u32 & LAST_PC,
+            covered: word >> COVERED & 1 == 1,
+        }
     }
 
     /// Is it the copy engine's?
     pub fn is_engines(self) -> bool {
-        self.whose == Whose::Engine
+        matches!(self.whose, Whose::Engine | Whose::Reduction)
+    }
+
+    /// Is it a reduction of the copy engine's?
+    pub fn is_reduction(self) -> bool {
+        self.whose == Whose::Reduction
     }
 
     /// Is it a `cp.async`'s?
     pub fn is_copy(self) -> bool {
         self.whose == Whose::Copy
+    }
+
+    /// Need only reductions come behind it, since all others come behind one that did?
+    pub fn is_covered(self) -> bool {
+        self.covered
+    }
+
+    /// The same thing, covered.
+    pub fn cover(self) -> Self {
+        Self { covered: true, ..self }
     }
 
     /// The same thing, of a `cp.async`.
@@ -96,12 +125,14 @@ impl Mark {
 
     /// The same thing once the copy engine is done with it: its `count`th landing.
     pub fn landed(self, count: u32) -> Self {
-        Self { whose: Whose::Engine, count, ..self }
+        let whose = if self.is_reduction() { Whose::Reduction } else { Whose::Engine };
+        Self { whose, count, ..self }
     }
 
-    /// The same thing before it is over.
-    pub fn pending(self) -> Self {
-        Self { count: PENDING, ..self }
+    /// The same thing, which the copy engine does, before it is over.
+    pub fn pending(self, reduces: bool) -> Self {
+        let whose = if reduces { Whose::Reduction } else { Whose::Engine };
+        Self { whose, count: PENDING, ..self }
     }
 
     /// Is it not over?
@@ -159,7 +190,7 @@ impl Order {
             Whose::Warp | Whose::Copy => mark.warp.into(),
             Whose::Wgmma => self.warps() + usize::from(mark.warp),
             Whose::Init => 2 * self.warps() + usize::from(mark.warp),
-            Whose::Engine => self.seen.len().saturating_sub(1),
+            Whose::Engine | Whose::Reduction => self.seen.len().saturating_sub(1),
         }
     }
 
@@ -216,18 +247,18 @@ impl Clock {
     /// What the warp does now, at `pc`.
     pub fn mark(&self, pc: u32) -> Mark {
         let count = self.order.seen.get(usize::from(self.warp)).copied().unwrap_or(0);
-        Mark { whose: Whose::Warp, warp: self.warp, count, pc }
+        Mark { whose: Whose::Warp, warp: self.warp, count, pc: pc.min(LAST_PC), covered: false }
     }
 
     /// The `wgmma` that the warp issues now, at `pc`.
     pub fn issue(&mut self, pc: u32) -> Mark {
         self.issued += 1;
-        Mark { whose: Whose::Wgmma, warp: self.warp, count: self.issued, pc }
+        Mark { whose: Whose::Wgmma, warp: self.warp, count: self.issued, pc: pc.min(LAST_PC), covered: false }
     }
 
     /// The mbarrier that the warp initialises now, at `pc`.
     pub fn initialise(&mut self, pc: u32) -> Mark {
-        let mark = Mark { whose: Whose::Init, warp: self.warp, count: 0, pc };
+        let mark = Mark { whose: Whose::Init, warp: self.warp, pc: pc.min(LAST_PC), ..Mark::default() };
         let entry = self.order.entry(mark);
         let Some(count) = self.order.seen.get_mut(entry) else { return mark };
         *count += 1;
@@ -236,7 +267,7 @@ impl Clock {
 
     /// `fence.mbarrier_init`: of all that the warp did, only its initialisations.
     pub fn fence_initialisations(&mut self) {
-        let entry = self.order.entry(Mark { whose: Whose::Init, warp: self.warp, count: 0, pc: 0 });
+        let entry = self.order.entry(Mark { whose: Whose::Init, warp: self.warp, ..Mark::default() });
         if let Some(offered) = self.offered.seen.get_mut(entry) {
             *offered = self.order.seen[entry];
         }

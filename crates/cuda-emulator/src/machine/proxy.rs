@@ -47,7 +47,7 @@ impl ClusterState {
             && let Some(watch) = &mut self.shared[rank as usize].watch
         {
             for range in ranges {
-                watch.land((range.start - SHARED_START, range.end - range.start), count);
+                watch.land((range.start - SHARED_START, range.end - range.start), transfer.mark, count);
             }
         }
         if let Completion::Mbarrier(rank, address, _) = transfer.completion {
@@ -141,12 +141,13 @@ impl Cpu<'_> {
     }
 
     /// Puts a copy in flight. Its memory has been checked.
-    pub fn issue(&mut self, transfer: Transfer) -> Result<u64, Verdict> {
+    pub fn issue(&mut self, mut transfer: Transfer) -> Result<u64, Verdict> {
+        transfer.mark = self.warp.clock.mark(self.pc);
         let (read, written) = (transfer.read(), transfer.written());
         let write = if transfer.reduction.is_some() { Touch::AsyncReduce } else { Touch::AsyncWrite };
+        let mark = transfer.mark;
         let id = self.cluster.issue(transfer, self.launch)?;
         if let Some((rank, ranges)) = read {
-            let mark = self.warp.clock.mark(self.pc);
             for range in &ranges {
                 let offsets = range.start - SHARED_START..range.end - SHARED_START;
                 self.touch("the source of an asynchronous copy", rank, offsets, Touch::AsyncRead)?;

@@ -229,6 +229,44 @@ fn nobody_is_forgotten_for_another() {
     caught("proxy", &format!("{stores}@!%last {FENCE}{end}"));
 }
 
+/// What an ordinary access comes behind, others need not: that one does not stand for it.
+#[test]
+fn nobody_is_hidden_by_another() {
+    // The other warp comes last.
+    let late = "@!%last bra COME;\nmov.u32 %r0, 0;\nLOOP: add.u32 %r0, %r0, 1;\nsetp.lt.u32 %p, %r0, 9000;\n\
+                @%p bra LOOP;\nCOME:\n";
+    // Thread 0 waits for the copy and stores; another one, beside it, does not wait.
+    let begin =
+        format!("{BARRIERS}{IN}@!%first bra READY;\n{}st.shared.u32 [tile], 5;\nREADY:\n", wait("b", 0));
+    for touch in ["ld.shared.u32 %r0, [tile+4];\n", "st.shared.u32 [tile+4], 5;\n"] {
+        passes(&format!("{begin}{BARRIER}@%last {touch}"));
+        races(&format!("{begin}{late}@%last {touch}"));
+    }
+    // A `cp.async` needs no fence behind it; a store beside it does.
+    let copies = |fence: &str| {
+        format!(
+            "@%first st.shared.u32 [tile], 5;\n{fence}{BARRIER}@%last cp.async.ca.shared.global [tile+4], [%in], 4;\n\
+             cp.async.wait_all;\n{BARRIER}{}{COMMIT}{READ}",
+            OUT.replace("256;", "16;")
+        )
+    };
+    passes(&copies(FENCE));
+    caught("proxy", &copies(""));
+    // Reductions may meet each other, so that each must come behind what there was.
+    let sums = |between: &str| {
+        let reduce = "cp.reduce.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.add.u32 \
+                      [tile], [tile+512], 16, [b]; // HERE\n";
+        format!(
+            ".reg .pred %other;\nsetp.eq.u32 %other, %t, 32;\n@%first st.shared.v4.u32 [tile+512], {{1, 2, 3, 4}};\n\
+             {FENCE}{BARRIERS}@%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 32;\n\
+             @%first st.shared.v4.u32 [tile], {{1, 2, 3, 4}};\n{FENCE}{between}@%first {reduce}{late}@%other {reduce}{}",
+            wait("b", 0)
+        )
+    };
+    passes(&sums(BARRIER));
+    races(&sums(""));
+}
+
 // ---- mbarriers -------------------------------------------------------------------------------
 
 #[test]
