@@ -4,7 +4,8 @@
 //! seen is handed over, and it counts on; who acquires from there (waits for the
 //! barrier) has seen all that too. An access is known by its warp and that warp's
 //! count: it comes before another one if the other's warp has seen the count. Copies
-//! that the engine has landed have a count as well, which goes through their mbarrier.
+//! that the engine has landed have a count as well, one for each mbarrier, which goes
+//! through that: who waits for one copy knows nothing of those on other mbarriers.
 //!
 //! Two orders are kept: what was seen, and what of that a `fence.proxy.async` lay
 //! behind, on whatever way.
@@ -21,6 +22,8 @@
 //! atomics and volatile accesses of a cluster meet. What it does not order is
 //! unordered indeed.
 
+use std::collections::HashMap;
+
 /// Whose count it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 enum Whose {
@@ -31,7 +34,7 @@ enum Whose {
     Wgmma,
     /// That of the mbarriers that the warp has initialised.
     Init,
-    /// The copy engine's, which lands what the warp issued.
+    /// The copy engine's, which lands what the warp issued, for an mbarrier.
     Engine,
     /// The same, of a reduction.
     Reduction,
@@ -123,10 +126,10 @@ impl Mark {
         Self { whose: Whose::Copy, ..self }
     }
 
-    /// The same thing once the copy engine is done with it: its `count`th landing.
-    pub fn landed(self, count: u32) -> Self {
+    /// The same thing once the copy engine is done with it.
+    pub fn landed(self, landing: Landing) -> Self {
         let whose = if self.is_reduction() { Whose::Reduction } else { Whose::Engine };
-        Self { whose, count, ..self }
+        Self { whose, count: landing.0, ..self }
     }
 
     /// The same thing, which the copy engine does, before it is over.
@@ -141,10 +144,44 @@ impl Mark {
     }
 }
 
-/// How far each warp of the cluster has been followed; behind them, their `wgmma`s;
-/// then their initialisations; then the engine.
+/// A copy's landing on an mbarrier: the mbarrier's number, then a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Landing(u32);
+
+/// The bit from which on the mbarrier's number stands.
+const NUMBER: u32 = 22;
+/// What a count may come to; later landings are taken for that one.
+const LAST_COUNT: u32 = (1 << NUMBER) - 1;
+/// The mbarriers behind the last one that has a number share its: none has that of `PENDING`.
+const LAST_NUMBER: u32 = (PENDING >> NUMBER) - 1;
+
+impl Landing {
+    fn number(self) -> usize {
+        (self.0 >> NUMBER) as usize
+    }
+}
+
+/// How many copies have landed on each mbarrier of a cluster.
+#[derive(Debug, Default)]
+pub struct Landings(HashMap<(u32, u32), u32>);
+
+impl Landings {
+    /// One more has, on that of the block with this rank at this address.
+    pub fn next(&mut self, place: (u32, u32)) -> Landing {
+        let number = (self.0.len() as u32).min(LAST_NUMBER);
+        let last = self.0.entry(place).or_insert(number << NUMBER);
+        if *last & LAST_COUNT != LAST_COUNT {
+            *last += 1;
+        }
+        Landing(*last)
+    }
+}
+
+/// How far each warp of the cluster has been followed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Order {
+    /// Behind the warps, their `wgmma`s; then their initialisations; then landings by the numbers of their mbarriers, as
+    /// far as any are known.
     seen: Vec<u32>,
     fenced: Vec<u32>,
 }
@@ -152,35 +189,36 @@ pub struct Order {
 impl Order {
     /// Nothing seen, in a cluster of so many warps.
     pub fn new(warps: usize) -> Self {
-        let entries = 3 * warps + 1;
-        Self { seen: vec![0; entries], fenced: vec![0; entries] }
+        Self { seen: vec![0; 3 * warps], fenced: vec![0; warps] }
     }
 
     /// All that the other one has seen is seen here too.
     pub fn join(&mut self, other: &Order) {
-        if self.seen.len() < other.seen.len() {
-            self.seen.resize(other.seen.len(), 0);
-            self.fenced.resize(other.fenced.len(), 0);
-        }
+        self.reach(other.seen.len(), other.warps());
         self.seen.iter_mut().zip(&other.seen).for_each(|(to, from)| *to = (*to).max(*from));
         self.fenced.iter_mut().zip(&other.fenced).for_each(|(to, from)| *to = (*to).max(*from));
     }
 
-    /// The engine's count is seen.
-    pub fn join_engine(&mut self, of: &Order, count: u32) {
-        if self.seen.len() < of.seen.len() {
-            self.seen.resize(of.seen.len(), 0);
-            self.fenced.resize(of.seen.len(), 0);
-        }
-        if let Some(seen) = self.seen.last_mut() {
-            *seen = (*seen).max(count);
+    /// A landing is seen, in a cluster of so many warps.
+    pub fn join_landing(&mut self, landing: Landing, warps: usize) {
+        let entry = 3 * warps + landing.number();
+        self.reach(entry + 1, warps);
+        self.seen[entry] = self.seen[entry].max(landing.0);
+    }
+
+    /// Has so many entries, at least.
+    #[inline(always)]
+    fn reach(&mut self, entries: usize, warps: usize) {
+        if self.seen.len() < entries {
+            self.seen.resize(entries, 0);
+            self.fenced.resize(warps, 0);
         }
     }
 
     /// Warps of the cluster.
     #[inline(always)]
-    fn warps(&self) -> usize {
-        self.seen.len() / 3
+    pub fn warps(&self) -> usize {
+        self.fenced.len()
     }
 
     /// Where a mark's count stands.
@@ -190,7 +228,7 @@ impl Order {
             Whose::Warp | Whose::Copy => mark.warp.into(),
             Whose::Wgmma => self.warps() + usize::from(mark.warp),
             Whose::Init => 2 * self.warps() + usize::from(mark.warp),
-            Whose::Engine | Whose::Reduction => self.seen.len().saturating_sub(1),
+            Whose::Engine | Whose::Reduction => 3 * self.warps() + Landing(mark.count).number(),
         }
     }
 
@@ -201,12 +239,12 @@ impl Order {
 
     /// Does it come before?
     pub fn has_seen(&self, mark: Mark) -> bool {
-        self.seen.get(self.entry(mark)).is_none_or(|seen| *seen >= mark.count)
+        self.seen.get(self.entry(mark)).map_or(self.seen.is_empty(), |seen| *seen >= mark.count)
     }
 
-    /// Does it come before, with a `fence.proxy.async` between?
+    /// Does what a warp did itself come before, with a `fence.proxy.async` between?
     pub fn has_fenced(&self, mark: Mark) -> bool {
-        self.fenced.get(self.entry(mark)).is_none_or(|fenced| *fenced >= mark.count)
+        self.fenced.get(usize::from(mark.warp)).is_none_or(|fenced| *fenced >= mark.count)
     }
 
     /// Was anything seen of the warps with these numbers?
@@ -322,7 +360,8 @@ impl Clock {
 
     /// `fence.proxy.async`: all that was seen is fenced.
     pub fn fence_proxies(&mut self) {
-        self.order.fenced.copy_from_slice(&self.order.seen);
+        let warps = self.order.warps();
+        self.order.fenced.copy_from_slice(&self.order.seen[..warps]);
         self.count();
     }
 

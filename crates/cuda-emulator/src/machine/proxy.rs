@@ -41,21 +41,19 @@ impl ClusterState {
 
     /// A copy has landed: whoever waits for it on its mbarrier has seen that.
     pub fn mark_landed(&mut self, transfer: &Transfer) {
-        self.landings += 1;
-        let count = self.landings;
+        let Completion::Mbarrier(rank, address, _) = transfer.completion else { return };
+        let landing = self.landings.next((rank, address));
         if let Some((rank, ranges)) = transfer.written()
             && let Some(watch) = &mut self.shared[rank as usize].watch
         {
             for range in ranges {
-                watch.land((range.start - SHARED_START, range.end - range.start), transfer.mark, count);
+                watch.land((range.start - SHARED_START, range.end - range.start), transfer.mark, landing);
             }
         }
-        if let Completion::Mbarrier(rank, address, _) = transfer.completion {
-            if let Some(barrier) = self.mbarriers[rank as usize].get_mut(address) {
-                barrier.gate.arriving.join_engine(&self.flags, count);
-            }
-            self.end_reading(transfer.id(), |mark| mark.landed(count));
+        if let Some(barrier) = self.mbarriers[rank as usize].get_mut(address) {
+            barrier.gate.arriving.join_landing(landing, self.flags.warps());
         }
+        self.end_reading(transfer.id(), |mark| mark.landed(landing));
     }
 }
 

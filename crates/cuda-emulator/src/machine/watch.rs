@@ -10,7 +10,7 @@
 //! accesses of every kind are kept: all that are not known to come before another
 //! one of the kind.
 
-use super::order::{Clock, Mark, Order};
+use super::order::{Clock, Landing, Mark, Order};
 use super::past::{Past, Pasts};
 
 /// Bytes of a grain.
@@ -177,12 +177,12 @@ impl Watch {
         }
     }
 
-    /// What the copy that `mark` issued writes is there: it is the engine's `count`th to land.
-    pub fn land(&mut self, (offset, len): (u32, u32), mark: Mark, count: u32) {
+    /// What the copy that `mark` issued writes is there.
+    pub fn land(&mut self, (offset, len): (u32, u32), mark: Mark, landing: Landing) {
         let mut last = None;
         for grain in range(&mut self.grains, offset, len) {
             grain.written = again(&mut last, grain.written, |written| {
-                self.pasts.settle(written, mark, |pending| pending.landed(count))
+                self.pasts.settle(written, mark, |pending| pending.landed(landing))
             });
         }
     }

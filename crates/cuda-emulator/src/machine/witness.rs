@@ -13,11 +13,12 @@
 
 use proptest::prelude::*;
 
-use super::order::{Clock, Gate, Mark, Order};
+use super::order::{Clock, Gate, Landings, Mark, Order};
 use super::watch::{Clash, Touch, Watch, may_be_read};
 
-/// One warpgroup.
-const WARPS: usize = 4;
+const WARPS: usize = 5;
+/// The first of them are a warpgroup.
+const WARPGROUP: usize = 4;
 /// mbarriers, or other barriers.
 const GATES: usize = 2;
 /// Sixteen bytes each.
@@ -38,7 +39,7 @@ enum Event {
     Read(Range, Option<usize>),
     Write(Range, usize),
     Reduce(Range, usize),
-    /// `wgmma`, of all warps.
+    /// `wgmma`, of the warpgroup.
     Multiply(Range),
     /// The oldest of the warp's copies in groups is waited for.
     WaitForRead,
@@ -191,8 +192,6 @@ struct Witness {
     initialised: [Vec<Node>; WARPS],
     /// Ends of `wgmma`s, by warp.
     multiplied: [Vec<Node>; WARPS],
-    /// The last landing.
-    landing: Option<Node>,
 }
 
 impl Witness {
@@ -289,7 +288,7 @@ struct World {
     watch: Watch,
     gates: Vec<Gate>,
     flags: Order,
-    landings: u32,
+    landings: Landings,
     copies: Vec<InFlight>,
     multiplies: Vec<InFlight>,
     /// What the warps may have seen, as the judge and the witness know it; of stores also behind a fence.
@@ -310,7 +309,7 @@ impl World {
             watch: Watch::new(16 * GRAINS as u32, WARPS),
             gates: vec![Gate::default(); GATES],
             flags: Order::new(WARPS),
-            landings: 0,
+            landings: Landings::default(),
             copies: Vec::new(),
             multiplies: Vec::new(),
             marks: Vec::new(),
@@ -326,7 +325,7 @@ impl World {
             Event::Read(range, gate) => self.begin(warp, Kind::Read, range, gate),
             Event::Write(range, gate) => self.begin(warp, Kind::Write, range, Some(gate)),
             Event::Reduce(range, gate) => self.begin(warp, Kind::Reduce, range, Some(gate)),
-            Event::Multiply(range) => (0..WARPS).for_each(|warp| self.multiply(warp, range)),
+            Event::Multiply(range) => (0..WARPGROUP).for_each(|warp| self.multiply(warp, range)),
             Event::WaitForRead => self.wait_for_read(warp),
             Event::WaitForMultiply(false) => self.wait_for_multiply(warp),
             Event::WaitForMultiply(true) => {
@@ -501,11 +500,12 @@ impl World {
             self.marks.push((multiply.mark, node));
         }
         let landed = self.witness.multiplied[warp].len();
-        if self.witness.multiplied.iter().all(|others| others.len() >= landed) {
+        let group = if warp < WARPGROUP { 0..WARPGROUP } else { WARPGROUP..WARPS };
+        let multiplied = &self.witness.multiplied[group];
+        if multiplied.iter().all(|ends| ends.len() >= landed) {
             self.clocks[warp].land_others(warp as u32);
-            let others: Vec<Node> =
-                self.witness.multiplied.iter().flat_map(|others| &others[..landed]).copied().collect();
-            self.witness.event(warp, others);
+            let ends: Vec<Node> = multiplied.iter().flat_map(|ends| &ends[..landed]).copied().collect();
+            self.witness.event(warp, ends);
         }
     }
 
@@ -513,19 +513,17 @@ impl World {
     fn land(&mut self, nth: usize) {
         let Some(gate) = self.copies[nth].gate else { return };
         let copy = self.copies.remove(nth);
-        self.landings += 1;
-        let mark = copy.mark.landed(self.landings);
-        // Landings are one sequence.
-        let node = self.witness.graph.add(self.witness.landing);
-        self.witness.landing = Some(node);
+        let landing = self.landings.next((0, gate as u32));
+        let mark = copy.mark.landed(landing);
+        let node = self.witness.graph.add([]);
         self.witness.arrived[gate].push(node);
         let access = &mut self.witness.accesses[copy.access];
         access.end = Some(node);
         match access.kind {
             Kind::Read => self.watch.end_read(bytes(access.range), mark),
-            _ => self.watch.land(bytes(access.range), copy.mark, self.landings),
+            _ => self.watch.land(bytes(access.range), copy.mark, landing),
         }
-        self.gates[gate].arriving.join_engine(&self.flags, self.landings);
+        self.gates[gate].arriving.join_landing(landing, WARPS);
         self.marks.push((mark, node));
     }
 

@@ -5,7 +5,8 @@ use cuda_emulator::verdict::{Finding, Verdict};
 
 use crate::device::Device;
 
-const SHARED: &str = ".shared .align 16 .b8 tile[1024];\n.shared .align 8 .b64 b;\n.shared .align 8 .b64 c;";
+const SHARED: &str = ".shared .align 16 .b8 tile[1024];\n.shared .align 8 .b64 b;\n.shared .align 8 .b64 c;\n\
+                      .shared .align 8 .b64 d;";
 
 /// A kernel `k(out, in)`; `%t` is the thread, `%at` the address of its word of `tile`, `%first` and `%last` say
 /// whether it is thread 0 or of the second warp.
@@ -31,7 +32,7 @@ fn run(body: &str, cluster: u32, seed: u64) -> Result<(), Box<Finding>> {
 
 /// Under several seeds.
 fn runs(body: &str, cluster: u32) -> Vec<Result<(), Box<Finding>>> {
-    (0..8).map(|seed| run(body, cluster, seed)).collect()
+    (0..20).map(|seed| run(body, cluster, seed)).collect()
 }
 
 #[track_caller]
@@ -208,6 +209,79 @@ fn the_destination_of_a_copy_is_left_alone() {
     passes(&twice(BARRIER));
     passes(&twice(&format!("{arrive}{}", wait("c", 0))));
     races(&twice(""));
+}
+
+/// Two copies on two mbarriers: who has waited for one knows nothing of the other, though it has landed before.
+#[test]
+fn each_copy_is_waited_for_at_its_mbarrier() {
+    let fill = |at: u32, barrier: &str| {
+        format!(
+            "@%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile+{at}], [%in], 128, [{barrier}]; \
+             // HERE\n"
+        )
+    };
+    let expect =
+        |barrier: &str| format!("@%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [{barrier}], 128;\n");
+    let begin = format!(
+        "{BARRIERS}@%first mbarrier.init.shared::cta.b64 [d], 1;\n@%first {FENCE}{BARRIER}{}",
+        expect("b")
+    );
+    let (first, second) = (fill(0, "b"), fill(128, "d"));
+    let load = "ld.shared.u32 %r0, [tile];\nld.shared.u32 %r0, [tile+128];\n";
+    // Both are on their way, and only the later is waited for.
+    let both = format!("{begin}{}{first}{second}", expect("d"));
+    passes(&format!("{both}{}{}{load}", wait("b", 0), wait("d", 0)));
+    races(&format!("{both}{}{load}", wait("d", 0)));
+    races(&format!("{both}{}{load}", wait("b", 0)));
+    // Thread 0 has waited for the first before it begins the second; the other warp waits for the second alone.
+    let turns = |between: &str| {
+        format!("@!%first bra READY;\n{}{between}{second}READY:\n{}", wait("b", 0), wait("d", 0))
+    };
+    let one = |between: &str, behind: &str| format!("{begin}{first}{}{behind}@%last {load}", turns(between));
+    passes(&one(&expect("d"), ""));
+    let early = format!("{begin}{first}{}", expect("d"));
+    races(&format!("{early}{}@%last {load}", turns("")));
+    passes(&format!("{early}{}{}@%last {load}", turns(""), wait("b", 0).replace("WAIT", "AGAIN")));
+    passes(&format!("{early}{}{BARRIER}@%last {load}", turns("")));
+    // The same of the source of a copy within the cluster, which may be stored to once it has been read.
+    let within = |from: u32, to: u32, barrier: &str| {
+        format!(
+            "@%first cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [tile+{to}], [tile+{from}], 128, \
+             [{barrier}]; // HERE\n"
+        )
+    };
+    let sources = format!(
+        "{STORE}{FENCE}{begin}{}{}@!%first bra READY;\n{}{}READY:\n{}",
+        expect("d"),
+        within(0, 512, "b"),
+        wait("b", 0),
+        within(128, 640, "d"),
+        wait("d", 0)
+    );
+    let store = "@%last st.shared.u32 [tile], 5;\n";
+    passes(&format!("{sources}@%last st.shared.u32 [tile+128], 5;\n"));
+    passes(&format!("{sources}{BARRIER}{store}"));
+    races(&format!("{sources}{store}"));
+}
+
+/// A thread waits for groups of its own.
+#[test]
+fn groups_are_the_threads_own() {
+    let out = |who: &str, at: u32| {
+        format!(
+            "{who} cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+{at}], 128; // HERE\n\
+             {who} cp.async.bulk.commit_group;\n"
+        )
+    };
+    let other = ".reg .pred %other;\nsetp.eq.u32 %other, %t, 32;\n";
+    let begin = format!("{other}{STORE}{FENCE}{BARRIER}{}{}", out("@%first", 0), out("@%other", 128));
+    let wait = |who: &str| format!("{who} cp.async.bulk.wait_group 0;\n");
+    for at in [0, 128] {
+        let store = format!("@%other st.shared.u32 [tile+{at}], 5;\n");
+        passes(&format!("{begin}{}{}{BARRIER}{store}", wait("@%first"), wait("@%other")));
+        let (mine, others) = if at == 0 { ("@%other", "@%first") } else { ("@%first", "@%other") };
+        races(&format!("{begin}{}{BARRIER}{store}{}", wait(mine), wait(others)));
+    }
 }
 
 /// Sixteen bytes have more than one last reader, and more than one last writer.
