@@ -94,7 +94,8 @@ impl Cpu<'_> {
     /// The executing lanes access `len` bytes each of a block's shared memory. Is something wrong with that?
     #[inline(never)]
     pub fn meets(&mut self, rank: u32, offsets: &[u32; 32], len: u32, access: Access) -> bool {
-        if self.reach(rank).is_err() {
+        let mbarriers = &self.cluster.mbarriers[rank as usize];
+        if mbarriers.are_among(SHARED_START, offsets, len, self.mask) || self.reach(rank).is_err() {
             return true;
         }
         match &mut self.cluster.shared[rank as usize].watch {
@@ -119,6 +120,16 @@ impl Cpu<'_> {
     /// Touches offsets in a block's shared memory.
     pub fn touch(&mut self, what: &str, rank: u32, offsets: Range<u32>, touch: Touch) -> Result<(), Verdict> {
         let len = offsets.end - offsets.start;
+        if let Some((at, barrier)) =
+            self.cluster.mbarriers[rank as usize].among(SHARED_START + offsets.start, len)
+        {
+            let line = self.place_of(barrier.init).ptx_line;
+            let problem = format!(
+                "{what} touches it: until `mbarrier.inval` only operations on mbarriers may (it was initialised at PTX \
+                 line {line})"
+            );
+            return Err(Verdict::Mbarrier { address: at, problem });
+        }
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
         let touched = watch.touch((offsets.start, len), touch, &self.warp.clock, self.pc);
         touched.map_err(|(offset, clash)| self.clash(what, rank, offset..offsets.end, clash))

@@ -9,6 +9,11 @@
 //! in the graph: who has seen it end has not seen all that its issuer had. But one that begins behind the end of another
 //! stands for it, as far as the same bytes go (`stands_for`).
 //!
+//! What the judge knowingly does not ask, the witness does not either: ordinary accesses are not held against each other,
+//! an asynchronous write needs no fence behind an ordinary one, nor anything a fence behind `cp.async` (`clashes`,
+//! `is_behind`); whoever waits at a barrier has seen all its completed phases (`complete`); all atomics and fences meet
+//! (`flags`).
+//!
 //! An access that meets another one counts as not done, so that programs go on.
 
 use proptest::prelude::*;
@@ -226,16 +231,15 @@ impl Witness {
     fn is_behind(&self, warp: usize, kind: Kind, grain: usize, nth: usize) -> bool {
         let access = &self.accesses[self.grains[grain][nth]];
         let Some(end) = access.end else { return false };
-        let is_fenced = (access.kind, kind) != (Kind::Store, Kind::Read)
-            && (access.kind, kind) != (Kind::Store, Kind::Reduce)
-            || self.knows_fenced(warp, end);
+        let needs_fence = access.kind == Kind::Store && matches!(kind, Kind::Read | Kind::Reduce);
         let stands_between = |other: usize| {
             let via = &self.accesses[self.grains[grain][other]];
             stands_for(via.kind, access.kind, kind)
                 && self.graph.is_before(end, via.begin)
                 && self.is_behind(warp, kind, grain, other)
         };
-        self.knows(warp, end) && is_fenced || (nth + 1..self.grains[grain].len()).any(stands_between)
+        let is_before = if needs_fence { self.knows_fenced(warp, end) } else { self.knows(warp, end) };
+        is_before || (nth + 1..self.grains[grain].len()).any(stands_between)
     }
 
     /// The accesses to a grain that a new one meets.

@@ -6,7 +6,7 @@ use cuda_emulator::verdict::{Finding, Verdict};
 use crate::device::Device;
 
 const SHARED: &str = ".shared .align 16 .b8 tile[1024];\n.shared .align 8 .b64 b;\n.shared .align 8 .b64 c;\n\
-                      .shared .align 8 .b64 d;";
+                      .shared .align 16 .b8 d[16];";
 
 /// A kernel `k(out, in)`; `%t` is the thread, `%at` the address of its word of `tile`, `%first` and `%last` say
 /// whether it is thread 0 or of the second warp.
@@ -360,6 +360,55 @@ fn mbarriers_are_initialised_before() {
         wait("b", 0)
     );
     caught("mbarrier", &wrong);
+}
+
+/// The bytes of an mbarrier are its own until it is invalidated.
+#[test]
+fn mbarriers_are_left_alone() {
+    let touches = [
+        "st.shared.u32 [d], 5;",
+        "st.shared.u16 [d+6], 5;",
+        "st.shared.v4.u32 [tile+1040], {1, 2, 3, 4};",
+        "ld.shared.u32 %r0, [d+4];",
+        "atom.shared.add.u32 %r0, [d], 1;",
+        "@%first cp.async.ca.shared.global [d], [%in], 8;",
+        "@%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile+1040], [%in], 16, [b];",
+        "@%first cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+1040], 16;",
+    ];
+    let init = "@%first mbarrier.init.shared::cta.b64 [d], 1;\n";
+    let begin = format!(
+        "{BARRIERS}{init}{FENCE}{BARRIER}@%first mbarrier.arrive.shared::cta.b64 _, [d];\n{}\
+         @%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 16;\n",
+        wait("d", 0)
+    );
+    let inval = "@%first mbarrier.inval.shared::cta.b64 [d];\n";
+    for touch in touches {
+        let touch = format!("{touch} // HERE\n");
+        let end = format!(
+            "{COMMIT}@%first cp.async.bulk.wait_group.read 0;\n@%first mbarrier.complete_tx.shared::cta.b64 [b], 16;\n"
+        );
+        let end = if touch.contains("[b]") { wait("b", 0) } else { end };
+        let fence = format!("{FENCE}{BARRIER}");
+        caught("mbarrier", &format!("{begin}{BARRIER}{touch}{end}"));
+        // Before it is one, and after.
+        passes(&format!("{begin}{BARRIER}{inval}{fence}{touch}{end}"));
+        passes(&format!("{begin}{BARRIER}{inval}{fence}{touch}{end}cp.async.wait_all;\n{fence}{init}"));
+    }
+    // Beside it, in the same sixteen bytes.
+    passes(&format!(
+        "{begin}st.shared.u32 [d+8], %t;\nld.shared.u32 %r0, [d+8];\n@%first mbarrier.complete_tx.shared::cta.b64 [b], 16;\n"
+    ));
+    // Where a copy is on its way there is no mbarrier.
+    let copy = "@%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile+1040], [%in], 16, [b];\n";
+    let filled = format!("{BARRIERS}@%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 16;\n{copy}");
+    let init = init.replace('\n', " // HERE\n");
+    passes(&format!("{filled}{}{init}", wait("b", 0)));
+    caught("conflict", &format!("{filled}{init}{}", wait("b", 0)));
+    // Without any copies.
+    let alone =
+        "@%first mbarrier.init.shared::cta.b64 [d], 1;\nbar.sync 0;\nst.shared.u32 [d+4], 5; // HERE\n";
+    caught("mbarrier", alone);
+    passes(&alone.replace("[d+4]", "[d+8]"));
 }
 
 /// `try_wait` may say no before the phase is complete: who does not ask again is found, but not in the fixed order.
