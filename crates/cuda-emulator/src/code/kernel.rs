@@ -61,7 +61,7 @@ pub struct Kernel {
     pub constants_pred: Vec<u32>,
     /// Register rows of one call frame, by class: 32-bit, 64-bit, predicates.
     pub rows: [usize; 3],
-    /// Does it reach shared memory through the async proxy, by bulk copies or `wgmma`?
+    /// Is its shared memory watched: does it use the async proxy, by bulk copies or `wgmma`, or mbarriers?
     pub is_asynchronous: bool,
     /// Where each instruction comes from.
     pub lines: Vec<Line>,

@@ -7,7 +7,7 @@
 use super::block::{Block, Random, Stop};
 use super::grid::Launch;
 use super::mbarrier::Mbarriers;
-use super::order::{Gate, Mark, Order};
+use super::order::{Gate, Landings, Mark, Order};
 use super::proxy::Reading;
 use super::shared::Shared;
 use super::tally::Tally;
@@ -35,8 +35,8 @@ pub struct ClusterState {
     pub transfers: Transfers,
     /// Copies out of shared memory whose reading nobody has waited for.
     pub readings: Vec<Reading>,
-    /// Copies that have landed, which is their order's count.
-    pub landings: u32,
+    /// Copies that have landed on each mbarrier.
+    pub landings: Landings,
     /// Where warps have waited for the grids before (`griddepcontrol.wait`).
     pub waits: Vec<Mark>,
     /// What atomics, fences and volatile accesses hand on.
@@ -70,7 +70,7 @@ impl ClusterState {
             barrier: ClusterBarrier::default(),
             transfers: Transfers::default(),
             readings: Vec::new(),
-            landings: 0,
+            landings: Landings::default(),
             waits: Vec::new(),
             flags: if watched { Order::new(warps) } else { Order::default() },
             polls: 0,

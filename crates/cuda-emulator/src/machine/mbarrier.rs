@@ -1,10 +1,12 @@
 //! mbarriers: arrivals and transaction bytes, phase by phase.
 //!
 //! Their state is kept beside shared memory, by address. The eight bytes there
-//! are opaque to programs: who reads them finds them undefined.
+//! are opaque to programs: only operations on mbarriers may touch them.
 
 use super::order::{Gate, Mark};
 
+/// Bytes of an mbarrier, and its alignment.
+pub const SIZE: u32 = 8;
 /// The most arrivals that an mbarrier counts.
 const MAX_COUNT: u32 = (1 << 20) - 1;
 /// The bounds of its transaction count.
@@ -156,6 +158,24 @@ impl Mbarriers {
     /// Ends one.
     pub fn remove(&mut self, address: u32) -> Option<Mbarrier> {
         self.place(address).ok().map(|at| self.0.remove(at).1)
+    }
+
+    /// The one, if any, of whose bytes some are among the `len` from an address on.
+    pub fn among(&self, address: u32, len: u32) -> Option<(u32, &Mbarrier)> {
+        let nth = self.0.partition_point(|(at, _)| at + SIZE <= address);
+        self.0.get(nth).filter(|(at, _)| *at < address + len).map(|(at, barrier)| (*at, barrier))
+    }
+
+    /// Do lanes of a mask touch bytes of any, where `offsets` from an address say, `len` each?
+    #[inline]
+    pub fn are_among(&self, start: u32, offsets: &[u32; 32], len: u32, mask: u32) -> bool {
+        let (Some((first, _)), Some((last, _))) = (self.0.first(), self.0.last()) else { return false };
+        // Mostly they are all in one place, and nobody touches that.
+        let near = first.saturating_sub(start + len - 1)..last + SIZE - start;
+        let lanes =
+            offsets.iter().enumerate().fold(0, |lanes, (l, at)| lanes | u32::from(near.contains(at)) << l);
+        lanes & mask != 0
+            && (0..32).any(|l| lanes & mask & 1 << l != 0 && self.among(start + offsets[l], len).is_some())
     }
 
     /// All of them.

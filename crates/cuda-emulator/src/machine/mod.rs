@@ -9,7 +9,7 @@
 //! - `mbarrier`: arrivals and transaction bytes
 //! - `transfer`: asynchronous copies, from issue to landing
 //! - `order`: what comes before what; `past`, `watch`: who touched shared memory last; `proxy`: the two together, where
-//!   asynchronous accesses meet others
+//!   asynchronous accesses meet others; `witness`: random programs, by which they are held to a plain graph
 //! - `access`: an address becomes bytes, or a verdict
 //! - `tensor_map`: a box of a tensor becomes runs of bytes
 //! - `matrix`: where the elements of matrices lie
@@ -41,6 +41,8 @@ pub mod tensor_map;
 mod transfer;
 mod warp;
 mod watch;
+#[cfg(test)]
+mod witness;
 
 /// Streaming multiprocessors of an emulated device (an H100 SXM or H200 has as many).
 pub const MULTIPROCESSORS: u32 = 132;

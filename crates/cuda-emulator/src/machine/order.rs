@@ -4,7 +4,8 @@
 //! seen is handed over, and it counts on; who acquires from there (waits for the
 //! barrier) has seen all that too. An access is known by its warp and that warp's
 //! count: it comes before another one if the other's warp has seen the count. Copies
-//! that the engine has landed have a count as well, which goes through their mbarrier.
+//! that the engine has landed have a count as well, one for each mbarrier, which goes
+//! through that: who waits for one copy knows nothing of those on other mbarriers.
 //!
 //! Two orders are kept: what was seen, and what of that a `fence.proxy.async` lay
 //! behind, on whatever way.
@@ -21,6 +22,8 @@
 //! atomics and volatile accesses of a cluster meet. What it does not order is
 //! unordered indeed.
 
+use std::collections::HashMap;
+
 /// Whose count it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 enum Whose {
@@ -31,8 +34,10 @@ enum Whose {
     Wgmma,
     /// That of the mbarriers that the warp has initialised.
     Init,
-    /// The copy engine's, which lands what the warp issued.
+    /// The copy engine's, which lands what the warp issued, for an mbarrier.
     Engine,
+    /// The same, of a reduction.
+    Reduction,
     /// The warp's, for a `cp.async`.
     Copy,
 }
@@ -47,14 +52,18 @@ pub struct Mark {
     count: u32,
     /// The instruction.
     pub pc: u32,
+    /// Is something behind it, behind which all but reductions come?
+    covered: bool,
 }
 
 /// Nobody has seen this one.
 const PENDING: u32 = u32::MAX;
 
-/// Bits of a packed mark: a count, an instruction, whose count, a warp (of at most 16 blocks of 32: the top bit is free).
+/// Bits of a packed mark: a count, an instruction, whose count, whether it is covered, a warp (of at most 16 blocks of
+/// 32: the top bit is free).
 const PC: u32 = 32;
-const WHOSE: u32 = 51;
+const WHOSE: u32 = 50;
+const COVERED: u32 = 53;
 const WARP: u32 = 54;
 /// Instructions behind the last one that has room are taken for it.
 const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
@@ -62,8 +71,9 @@ const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
 impl Mark {
     /// As one word; the default is zero.
     pub fn pack(self) -> u64 {
-        let (pc, whose) = (u64::from(self.pc.min(LAST_PC)), self.whose as u64);
-        u64::from(self.count) | pc << PC | whose << WHOSE | u64::from(self.warp) << WARP
+        let (pc, whose) = (u64::from(self.pc), self.whose as u64);
+        let (covered, warp) = (u64::from(self.covered), u64::from(self.warp));
+        u64::from(self.count) | pc << PC | whose << WHOSE | covered << COVERED | warp << WARP
     }
 
     /// From one word.
@@ -74,14 +84,26 @@ impl Mark {
             1 => Whose::Wgmma,
             2 => Whose::Init,
             3 => Whose::Engine,
+            4 => Whose::Reduction,
             _ => Whose::Copy,
         };
-        Self { whose, warp: (word >> WARP) as u16, count: word as u32, pc: (word >> PC) as u32 & LAST_PC }
+        Self {
+            whose,
+            warp: (word >> WARP) as u16,
+            count: word as u32,
+            pc: (word >> PC) as u32 & LAST_PC,
+            covered: word >> COVERED & 1 == 1,
+        }
     }
 
     /// Is it the copy engine's?
     pub fn is_engines(self) -> bool {
-        self.whose == Whose::Engine
+        matches!(self.whose, Whose::Engine | Whose::Reduction)
+    }
+
+    /// Is it a reduction of the copy engine's?
+    pub fn is_reduction(self) -> bool {
+        self.whose == Whose::Reduction
     }
 
     /// Is it a `cp.async`'s?
@@ -89,19 +111,31 @@ impl Mark {
         self.whose == Whose::Copy
     }
 
+    /// Need only reductions come behind it, since all others come behind one that did?
+    pub fn is_covered(self) -> bool {
+        self.covered
+    }
+
+    /// The same thing, covered.
+    pub fn cover(self) -> Self {
+        Self { covered: true, ..self }
+    }
+
     /// The same thing, of a `cp.async`.
     pub fn copy(self) -> Self {
         Self { whose: Whose::Copy, ..self }
     }
 
-    /// The same thing once the copy engine is done with it: its `count`th landing.
-    pub fn landed(self, count: u32) -> Self {
-        Self { whose: Whose::Engine, count, ..self }
+    /// The same thing once the copy engine is done with it.
+    pub fn landed(self, landing: Landing) -> Self {
+        let whose = if self.is_reduction() { Whose::Reduction } else { Whose::Engine };
+        Self { whose, count: landing.0, ..self }
     }
 
-    /// The same thing before it is over.
-    pub fn pending(self) -> Self {
-        Self { count: PENDING, ..self }
+    /// The same thing, which the copy engine does, before it is over.
+    pub fn pending(self, reduces: bool) -> Self {
+        let whose = if reduces { Whose::Reduction } else { Whose::Engine };
+        Self { whose, count: PENDING, ..self }
     }
 
     /// Is it not over?
@@ -110,10 +144,44 @@ impl Mark {
     }
 }
 
-/// How far each warp of the cluster has been followed; behind them, their `wgmma`s;
-/// then their initialisations; then the engine.
+/// A copy's landing on an mbarrier: the mbarrier's number, then a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Landing(u32);
+
+/// The bit from which on the mbarrier's number stands.
+const NUMBER: u32 = 22;
+/// What a count may come to; later landings are taken for that one.
+const LAST_COUNT: u32 = (1 << NUMBER) - 1;
+/// The mbarriers behind the last one that has a number share its: none has that of `PENDING`.
+const LAST_NUMBER: u32 = (PENDING >> NUMBER) - 1;
+
+impl Landing {
+    fn number(self) -> usize {
+        (self.0 >> NUMBER) as usize
+    }
+}
+
+/// How many copies have landed on each mbarrier of a cluster.
+#[derive(Debug, Default)]
+pub struct Landings(HashMap<(u32, u32), u32>);
+
+impl Landings {
+    /// One more has, on that of the block with this rank at this address.
+    pub fn next(&mut self, place: (u32, u32)) -> Landing {
+        let number = (self.0.len() as u32).min(LAST_NUMBER);
+        let last = self.0.entry(place).or_insert(number << NUMBER);
+        if *last & LAST_COUNT != LAST_COUNT {
+            *last += 1;
+        }
+        Landing(*last)
+    }
+}
+
+/// How far each warp of the cluster has been followed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Order {
+    /// Behind the warps, their `wgmma`s; then their initialisations; then landings by the numbers of their mbarriers, as
+    /// far as any are known.
     seen: Vec<u32>,
     fenced: Vec<u32>,
 }
@@ -121,35 +189,36 @@ pub struct Order {
 impl Order {
     /// Nothing seen, in a cluster of so many warps.
     pub fn new(warps: usize) -> Self {
-        let entries = 3 * warps + 1;
-        Self { seen: vec![0; entries], fenced: vec![0; entries] }
+        Self { seen: vec![0; 3 * warps], fenced: vec![0; warps] }
     }
 
     /// All that the other one has seen is seen here too.
     pub fn join(&mut self, other: &Order) {
-        if self.seen.len() < other.seen.len() {
-            self.seen.resize(other.seen.len(), 0);
-            self.fenced.resize(other.fenced.len(), 0);
-        }
+        self.reach(other.seen.len(), other.warps());
         self.seen.iter_mut().zip(&other.seen).for_each(|(to, from)| *to = (*to).max(*from));
         self.fenced.iter_mut().zip(&other.fenced).for_each(|(to, from)| *to = (*to).max(*from));
     }
 
-    /// The engine's count is seen.
-    pub fn join_engine(&mut self, of: &Order, count: u32) {
-        if self.seen.len() < of.seen.len() {
-            self.seen.resize(of.seen.len(), 0);
-            self.fenced.resize(of.seen.len(), 0);
-        }
-        if let Some(seen) = self.seen.last_mut() {
-            *seen = (*seen).max(count);
+    /// A landing is seen, in a cluster of so many warps.
+    pub fn join_landing(&mut self, landing: Landing, warps: usize) {
+        let entry = 3 * warps + landing.number();
+        self.reach(entry + 1, warps);
+        self.seen[entry] = self.seen[entry].max(landing.0);
+    }
+
+    /// Has so many entries, at least.
+    #[inline(always)]
+    fn reach(&mut self, entries: usize, warps: usize) {
+        if self.seen.len() < entries {
+            self.seen.resize(entries, 0);
+            self.fenced.resize(warps, 0);
         }
     }
 
     /// Warps of the cluster.
     #[inline(always)]
-    fn warps(&self) -> usize {
-        self.seen.len() / 3
+    pub fn warps(&self) -> usize {
+        self.fenced.len()
     }
 
     /// Where a mark's count stands.
@@ -159,7 +228,7 @@ impl Order {
             Whose::Warp | Whose::Copy => mark.warp.into(),
             Whose::Wgmma => self.warps() + usize::from(mark.warp),
             Whose::Init => 2 * self.warps() + usize::from(mark.warp),
-            Whose::Engine => self.seen.len().saturating_sub(1),
+            Whose::Engine | Whose::Reduction => 3 * self.warps() + Landing(mark.count).number(),
         }
     }
 
@@ -170,12 +239,12 @@ impl Order {
 
     /// Does it come before?
     pub fn has_seen(&self, mark: Mark) -> bool {
-        self.seen.get(self.entry(mark)).is_none_or(|seen| *seen >= mark.count)
+        self.seen.get(self.entry(mark)).map_or(self.seen.is_empty(), |seen| *seen >= mark.count)
     }
 
-    /// Does it come before, with a `fence.proxy.async` between?
+    /// Does what a warp did itself come before, with a `fence.proxy.async` between?
     pub fn has_fenced(&self, mark: Mark) -> bool {
-        self.fenced.get(self.entry(mark)).is_none_or(|fenced| *fenced >= mark.count)
+        self.fenced.get(usize::from(mark.warp)).is_none_or(|fenced| *fenced >= mark.count)
     }
 
     /// Was anything seen of the warps with these numbers?
@@ -216,18 +285,18 @@ impl Clock {
     /// What the warp does now, at `pc`.
     pub fn mark(&self, pc: u32) -> Mark {
         let count = self.order.seen.get(usize::from(self.warp)).copied().unwrap_or(0);
-        Mark { whose: Whose::Warp, warp: self.warp, count, pc }
+        Mark { whose: Whose::Warp, warp: self.warp, count, pc: pc.min(LAST_PC), covered: false }
     }
 
     /// The `wgmma` that the warp issues now, at `pc`.
     pub fn issue(&mut self, pc: u32) -> Mark {
         self.issued += 1;
-        Mark { whose: Whose::Wgmma, warp: self.warp, count: self.issued, pc }
+        Mark { whose: Whose::Wgmma, warp: self.warp, count: self.issued, pc: pc.min(LAST_PC), covered: false }
     }
 
     /// The mbarrier that the warp initialises now, at `pc`.
     pub fn initialise(&mut self, pc: u32) -> Mark {
-        let mark = Mark { whose: Whose::Init, warp: self.warp, count: 0, pc };
+        let mark = Mark { whose: Whose::Init, warp: self.warp, pc: pc.min(LAST_PC), ..Mark::default() };
         let entry = self.order.entry(mark);
         let Some(count) = self.order.seen.get_mut(entry) else { return mark };
         *count += 1;
@@ -236,7 +305,7 @@ impl Clock {
 
     /// `fence.mbarrier_init`: of all that the warp did, only its initialisations.
     pub fn fence_initialisations(&mut self) {
-        let entry = self.order.entry(Mark { whose: Whose::Init, warp: self.warp, count: 0, pc: 0 });
+        let entry = self.order.entry(Mark { whose: Whose::Init, warp: self.warp, ..Mark::default() });
         if let Some(offered) = self.offered.seen.get_mut(entry) {
             *offered = self.order.seen[entry];
         }
@@ -291,7 +360,8 @@ impl Clock {
 
     /// `fence.proxy.async`: all that was seen is fenced.
     pub fn fence_proxies(&mut self) {
-        self.order.fenced.copy_from_slice(&self.order.seen);
+        let warps = self.order.warps();
+        self.order.fenced.copy_from_slice(&self.order.seen[..warps]);
         self.count();
     }
 

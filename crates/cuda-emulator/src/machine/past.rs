@@ -73,25 +73,23 @@ impl Pasts {
         if past.is_empty() || past.number().is_none() && order.has_seen(Mark::unpack(past.0)) {
             return Past::from(mark);
         }
-        self.add_to_many(past, order, mark)
+        self.add_to_some(past, |other| !order.has_seen(other), mark)
     }
 
+    /// Those of a set that are to stay, and one more.
     #[cold]
-    fn add_to_many(&mut self, past: Past, order: &Order, mark: Mark) -> Past {
-        let unseen = self.marks(past).filter(|other| !order.has_seen(*other));
-        let all = unseen.chain([mark]).collect();
+    pub fn add_to_some(&mut self, past: Past, stays: impl Fn(Mark) -> bool, mark: Mark) -> Past {
+        let staying = self.marks(past).filter(|other| stays(*other));
+        let all = staying.chain([mark]).collect();
         self.of(all)
     }
 
-    /// A set with one mark that is pending replaced: one of the same instruction, if there is one.
-    pub fn settle(&mut self, past: Past, mark: Mark) -> Past {
+    /// A set with the mark replaced that is pending for an instruction of a warp: that of `mark`.
+    pub fn settle(&mut self, past: Past, mark: Mark, settled: impl FnOnce(Mark) -> Mark) -> Past {
         let mut marks: Vec<Mark> = self.marks(past).collect();
-        let same = |other: &Mark| other.is_pending() && (other.warp, other.pc) == (mark.warp, mark.pc);
-        let pending = marks.iter().position(same).or_else(|| marks.iter().position(|m| m.is_pending()));
-        match pending {
-            Some(nth) => marks[nth] = mark,
-            None => marks.push(mark),
-        }
+        let same = |other: &&mut Mark| other.is_pending() && (other.warp, other.pc) == (mark.warp, mark.pc);
+        let Some(pending) = marks.iter_mut().find(same) else { return past };
+        *pending = settled(*pending);
         self.of(marks)
     }
 

@@ -41,21 +41,19 @@ impl ClusterState {
 
     /// A copy has landed: whoever waits for it on its mbarrier has seen that.
     pub fn mark_landed(&mut self, transfer: &Transfer) {
-        self.landings += 1;
-        let count = self.landings;
+        let Completion::Mbarrier(rank, address, _) = transfer.completion else { return };
+        let landing = self.landings.next((rank, address));
         if let Some((rank, ranges)) = transfer.written()
             && let Some(watch) = &mut self.shared[rank as usize].watch
         {
             for range in ranges {
-                watch.land((range.start - SHARED_START, range.end - range.start), count);
+                watch.land((range.start - SHARED_START, range.end - range.start), transfer.mark, landing);
             }
         }
-        if let Completion::Mbarrier(rank, address, _) = transfer.completion {
-            if let Some(barrier) = self.mbarriers[rank as usize].get_mut(address) {
-                barrier.gate.arriving.join_engine(&self.flags, count);
-            }
-            self.end_reading(transfer.id(), |mark| mark.landed(count));
+        if let Some(barrier) = self.mbarriers[rank as usize].get_mut(address) {
+            barrier.gate.arriving.join_landing(landing, self.flags.warps());
         }
+        self.end_reading(transfer.id(), |mark| mark.landed(landing));
     }
 }
 
@@ -96,7 +94,8 @@ impl Cpu<'_> {
     /// The executing lanes access `len` bytes each of a block's shared memory. Is something wrong with that?
     #[inline(never)]
     pub fn meets(&mut self, rank: u32, offsets: &[u32; 32], len: u32, access: Access) -> bool {
-        if self.reach(rank).is_err() {
+        let mbarriers = &self.cluster.mbarriers[rank as usize];
+        if mbarriers.are_among(SHARED_START, offsets, len, self.mask) || self.reach(rank).is_err() {
             return true;
         }
         match &mut self.cluster.shared[rank as usize].watch {
@@ -121,6 +120,16 @@ impl Cpu<'_> {
     /// Touches offsets in a block's shared memory.
     pub fn touch(&mut self, what: &str, rank: u32, offsets: Range<u32>, touch: Touch) -> Result<(), Verdict> {
         let len = offsets.end - offsets.start;
+        if let Some((at, barrier)) =
+            self.cluster.mbarriers[rank as usize].among(SHARED_START + offsets.start, len)
+        {
+            let line = self.place_of(barrier.init).ptx_line;
+            let problem = format!(
+                "{what} touches it: until `mbarrier.inval` only operations on mbarriers may (it was initialised at PTX \
+                 line {line})"
+            );
+            return Err(Verdict::Mbarrier { address: at, problem });
+        }
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
         let touched = watch.touch((offsets.start, len), touch, &self.warp.clock, self.pc);
         touched.map_err(|(offset, clash)| self.clash(what, rank, offset..offsets.end, clash))
@@ -141,12 +150,13 @@ impl Cpu<'_> {
     }
 
     /// Puts a copy in flight. Its memory has been checked.
-    pub fn issue(&mut self, transfer: Transfer) -> Result<u64, Verdict> {
+    pub fn issue(&mut self, mut transfer: Transfer) -> Result<u64, Verdict> {
+        transfer.mark = self.warp.clock.mark(self.pc);
         let (read, written) = (transfer.read(), transfer.written());
         let write = if transfer.reduction.is_some() { Touch::AsyncReduce } else { Touch::AsyncWrite };
+        let mark = transfer.mark;
         let id = self.cluster.issue(transfer, self.launch)?;
         if let Some((rank, ranges)) = read {
-            let mark = self.warp.clock.mark(self.pc);
             for range in &ranges {
                 let offsets = range.start - SHARED_START..range.end - SHARED_START;
                 self.touch("the source of an asynchronous copy", rank, offsets, Touch::AsyncRead)?;

@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use super::cluster::ClusterState;
 use super::grid::Launch;
+use super::order::Mark;
 use super::tensor_map::{self, Memory as Bytes, Reduction, Tile, Way};
 use crate::code::Kernel;
 use crate::verdict::{Finding, Place, Verdict};
@@ -82,6 +83,8 @@ pub struct Transfer {
     pub completion: Completion,
     /// Who issued it.
     pub origin: Origin,
+    /// The same, to those who ask for order.
+    pub mark: Mark,
     /// Bytes and shadow of its source in shared memory, once that has been released.
     held: Option<(Vec<u64>, Vec<u64>)>,
     id: u64,
@@ -90,7 +93,7 @@ pub struct Transfer {
 impl Transfer {
     /// A copy about to be issued.
     pub fn new(work: Work, reduction: Option<Reduction>, completion: Completion, origin: Origin) -> Self {
-        Self { work, reduction, completion, origin, held: None, id: 0 }
+        Self { work, reduction, completion, origin, mark: Mark::default(), held: None, id: 0 }
     }
 
     /// What is said of another access that wants bytes which this one still needs.

@@ -10,7 +10,7 @@
 //! accesses of every kind are kept: all that are not known to come before another
 //! one of the kind.
 
-use super::order::{Clock, Mark, Order};
+use super::order::{Clock, Landing, Mark, Order};
 use super::past::{Past, Pasts};
 
 /// Bytes of a grain.
@@ -45,19 +45,24 @@ pub enum Clash {
 /// The last accesses to sixteen bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Grain {
-    /// Stores and asynchronous writes.
+    /// Ordinary stores, and `cp.async`.
+    stored: Past,
+    /// Asynchronous writes, and what reductions have covered.
     written: Past,
     /// Ordinary loads.
     loaded: Past,
     /// Asynchronous reads.
     read: Past,
-    /// Was it a reduction that wrote?
-    reduced: bool,
 }
 
 impl Grain {
-    fn pasts(&mut self) -> [&mut Past; 3] {
-        [&mut self.written, &mut self.loaded, &mut self.read]
+    fn pasts(&mut self) -> [&mut Past; 4] {
+        [&mut self.stored, &mut self.written, &mut self.loaded, &mut self.read]
+    }
+
+    /// All that wrote.
+    fn writes(&self) -> [Past; 2] {
+        [self.stored, self.written]
     }
 }
 
@@ -144,12 +149,12 @@ impl Watch {
         let Self { grains, pasts, .. } = self;
         let (mut all, mut found) = (Vec::new(), Ok(()));
         // Most of it was written by one copy, and read by the same ones.
-        let (mut written, mut read) = (Past::default(), [Past::default(), Past::from(mark)]);
+        let (mut writes, mut read) = ([Past::default(); 2], [Past::default(), Past::from(mark)]);
         each(&mut |offset| {
             let Some(grain) = grains.get_mut((offset / GRAIN) as usize) else { return };
-            if written != grain.written {
-                written = grain.written;
-                for mark in pasts.marks(written).filter(|mark| !all.contains(mark)).collect::<Vec<_>>() {
+            if writes != grain.writes() {
+                writes = grain.writes();
+                for mark in uncovered(pasts, writes).filter(|mark| !all.contains(mark)).collect::<Vec<_>>() {
                     all.push(mark);
                     if let (true, Err(clash)) = (found.is_ok(), may_be_read(mark, order)) {
                         found = Err((offset, clash));
@@ -168,17 +173,16 @@ impl Watch {
     pub fn end_read(&mut self, (offset, len): (u32, u32), mark: Mark) {
         let mut last = None;
         for grain in range(&mut self.grains, offset, len) {
-            grain.read = again(&mut last, grain.read, |read| self.pasts.settle(read, mark));
+            grain.read = again(&mut last, grain.read, |read| self.pasts.settle(read, mark, |_| mark));
         }
     }
 
-    /// What a copy writes is there: it is the engine's `count`th to land.
-    pub fn land(&mut self, (offset, len): (u32, u32), count: u32) {
+    /// What the copy that `mark` issued writes is there.
+    pub fn land(&mut self, (offset, len): (u32, u32), mark: Mark, landing: Landing) {
         let mut last = None;
         for grain in range(&mut self.grains, offset, len) {
             grain.written = again(&mut last, grain.written, |written| {
-                let pending = self.pasts.marks(written).find(|mark| mark.is_pending());
-                pending.map_or(written, |mark| self.pasts.settle(written, mark.landed(count)))
+                self.pasts.settle(written, mark, |pending| pending.landed(landing))
             });
         }
     }
@@ -204,13 +208,14 @@ fn behind(order: &Order, other: Mark) -> Result<(), Clash> {
     if order.has_seen(other) { Ok(()) } else { Err(Clash::Unordered(other)) }
 }
 
-fn is_asynchronous(written: Mark) -> bool {
-    written.is_pending() || written.is_engines()
+/// What wrote, as all but reductions see it.
+fn uncovered(pasts: &Pasts, writes: [Past; 2]) -> impl Iterator<Item = Mark> {
+    writes.into_iter().flat_map(|past| pasts.marks(past)).filter(|mark| !mark.is_covered())
 }
 
 /// May something asynchronous read what was written?
 pub fn may_be_read(written: Mark, order: &Order) -> Result<(), Clash> {
-    if is_asynchronous(written) || written.is_copy() {
+    if written.is_engines() || written.is_copy() {
         behind(order, written)
     } else if order.has_fenced(written) {
         Ok(())
@@ -234,7 +239,8 @@ impl<'a> Toucher<'a> {
         let mark = clock.mark(pc);
         let mark = match touch {
             Touch::Copy => mark.copy(),
-            Touch::AsyncRead | Touch::AsyncWrite | Touch::AsyncReduce => mark.pending(),
+            Touch::AsyncRead | Touch::AsyncWrite => mark.pending(false),
+            Touch::AsyncReduce => mark.pending(true),
             Touch::Load | Touch::Store => mark,
         };
         Self { pasts, touch, order: clock.order(), mark, last: None }
@@ -261,34 +267,46 @@ impl<'a> Toucher<'a> {
                 self.behind_copies(grain)?;
                 grain.loaded = self.add(grain.loaded);
             }
-            Touch::Store | Touch::Copy => {
+            Touch::Store => {
                 self.behind_copies(grain)?;
                 self.behind_all(grain.read)?;
-                grain.written = self.add(grain.written);
-                grain.reduced = false;
+                grain.stored = self.add(grain.stored);
+            }
+            Touch::Copy => {
+                self.behind_copies(grain)?;
+                self.behind_all(grain.read)?;
+                // Nobody asks for a fence behind this one, so stores that have none stay.
+                let stays = |store| may_be_read(store, self.order).is_err();
+                grain.stored = self.pasts.add_to_some(grain.stored, stays, self.mark);
             }
             Touch::AsyncRead => {
-                self.may_read(grain)?;
+                uncovered(self.pasts, grain.writes()).try_for_each(|mark| may_be_read(mark, self.order))?;
                 grain.read = self.add(grain.read);
             }
-            Touch::AsyncReduce => {
-                // Reductions may meet each other.
-                if !grain.reduced {
-                    self.may_read(grain)?;
-                }
-                self.behind_all(grain.loaded)?;
-                self.behind_all(grain.read)?;
-                grain.written = self.add(grain.written);
-                grain.reduced = true;
-            }
+            Touch::AsyncReduce => self.reduce(grain)?,
             Touch::AsyncWrite => {
-                self.behind_all(grain.written)?;
+                self.behind_copies(grain)?;
+                self.behind_all(grain.stored)?;
                 self.behind_all(grain.loaded)?;
                 self.behind_all(grain.read)?;
                 // Who comes behind this comes behind all that.
                 *grain = Grain { written: self.mark.into(), ..Grain::default() };
             }
         }
+        Ok(())
+    }
+
+    /// Reductions may meet each other, so that none of them comes behind what another one does.
+    fn reduce(&mut self, grain: &mut Grain) -> Result<(), Clash> {
+        let all = grain.writes().into_iter().flat_map(|past| self.pasts.marks(past));
+        let (reductions, others): (Vec<Mark>, Vec<Mark>) = all.partition(|mark| mark.is_reduction());
+        others.iter().try_for_each(|mark| may_be_read(*mark, self.order))?;
+        self.behind_all(grain.loaded)?;
+        self.behind_all(grain.read)?;
+        let covered = others.into_iter().map(Mark::cover);
+        let unseen = reductions.into_iter().filter(|mark| !self.order.has_seen(*mark));
+        grain.written = self.pasts.of(covered.chain(unseen).chain([self.mark]).collect());
+        grain.stored = Past::default();
         Ok(())
     }
 
@@ -301,11 +319,7 @@ impl<'a> Toucher<'a> {
     }
 
     fn behind_copies(&self, grain: &Grain) -> Result<(), Clash> {
-        let mut copies = self.pasts.marks(grain.written).filter(|mark| is_asynchronous(*mark));
+        let mut copies = self.pasts.marks(grain.written).filter(|mark| !mark.is_covered());
         copies.try_for_each(|mark| behind(self.order, mark))
-    }
-
-    fn may_read(&self, grain: &Grain) -> Result<(), Clash> {
-        self.pasts.marks(grain.written).try_for_each(|mark| may_be_read(mark, self.order))
     }
 }

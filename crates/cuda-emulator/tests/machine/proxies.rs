@@ -5,7 +5,8 @@ use cuda_emulator::verdict::{Finding, Verdict};
 
 use crate::device::Device;
 
-const SHARED: &str = ".shared .align 16 .b8 tile[1024];\n.shared .align 8 .b64 b;\n.shared .align 8 .b64 c;";
+const SHARED: &str = ".shared .align 16 .b8 tile[1024];\n.shared .align 8 .b64 b;\n.shared .align 8 .b64 c;\n\
+                      .shared .align 16 .b8 d[16];";
 
 /// A kernel `k(out, in)`; `%t` is the thread, `%at` the address of its word of `tile`, `%first` and `%last` say
 /// whether it is thread 0 or of the second warp.
@@ -31,7 +32,7 @@ fn run(body: &str, cluster: u32, seed: u64) -> Result<(), Box<Finding>> {
 
 /// Under several seeds.
 fn runs(body: &str, cluster: u32) -> Vec<Result<(), Box<Finding>>> {
-    (0..8).map(|seed| run(body, cluster, seed)).collect()
+    (0..20).map(|seed| run(body, cluster, seed)).collect()
 }
 
 #[track_caller]
@@ -210,6 +211,79 @@ fn the_destination_of_a_copy_is_left_alone() {
     races(&twice(""));
 }
 
+/// Two copies on two mbarriers: who has waited for one knows nothing of the other, though it has landed before.
+#[test]
+fn each_copy_is_waited_for_at_its_mbarrier() {
+    let fill = |at: u32, barrier: &str| {
+        format!(
+            "@%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile+{at}], [%in], 128, [{barrier}]; \
+             // HERE\n"
+        )
+    };
+    let expect =
+        |barrier: &str| format!("@%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [{barrier}], 128;\n");
+    let begin = format!(
+        "{BARRIERS}@%first mbarrier.init.shared::cta.b64 [d], 1;\n@%first {FENCE}{BARRIER}{}",
+        expect("b")
+    );
+    let (first, second) = (fill(0, "b"), fill(128, "d"));
+    let load = "ld.shared.u32 %r0, [tile];\nld.shared.u32 %r0, [tile+128];\n";
+    // Both are on their way, and only the later is waited for.
+    let both = format!("{begin}{}{first}{second}", expect("d"));
+    passes(&format!("{both}{}{}{load}", wait("b", 0), wait("d", 0)));
+    races(&format!("{both}{}{load}", wait("d", 0)));
+    races(&format!("{both}{}{load}", wait("b", 0)));
+    // Thread 0 has waited for the first before it begins the second; the other warp waits for the second alone.
+    let turns = |between: &str| {
+        format!("@!%first bra READY;\n{}{between}{second}READY:\n{}", wait("b", 0), wait("d", 0))
+    };
+    let one = |between: &str, behind: &str| format!("{begin}{first}{}{behind}@%last {load}", turns(between));
+    passes(&one(&expect("d"), ""));
+    let early = format!("{begin}{first}{}", expect("d"));
+    races(&format!("{early}{}@%last {load}", turns("")));
+    passes(&format!("{early}{}{}@%last {load}", turns(""), wait("b", 0).replace("WAIT", "AGAIN")));
+    passes(&format!("{early}{}{BARRIER}@%last {load}", turns("")));
+    // The same of the source of a copy within the cluster, which may be stored to once it has been read.
+    let within = |from: u32, to: u32, barrier: &str| {
+        format!(
+            "@%first cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [tile+{to}], [tile+{from}], 128, \
+             [{barrier}]; // HERE\n"
+        )
+    };
+    let sources = format!(
+        "{STORE}{FENCE}{begin}{}{}@!%first bra READY;\n{}{}READY:\n{}",
+        expect("d"),
+        within(0, 512, "b"),
+        wait("b", 0),
+        within(128, 640, "d"),
+        wait("d", 0)
+    );
+    let store = "@%last st.shared.u32 [tile], 5;\n";
+    passes(&format!("{sources}@%last st.shared.u32 [tile+128], 5;\n"));
+    passes(&format!("{sources}{BARRIER}{store}"));
+    races(&format!("{sources}{store}"));
+}
+
+/// A thread waits for groups of its own.
+#[test]
+fn groups_are_the_threads_own() {
+    let out = |who: &str, at: u32| {
+        format!(
+            "{who} cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+{at}], 128; // HERE\n\
+             {who} cp.async.bulk.commit_group;\n"
+        )
+    };
+    let other = ".reg .pred %other;\nsetp.eq.u32 %other, %t, 32;\n";
+    let begin = format!("{other}{STORE}{FENCE}{BARRIER}{}{}", out("@%first", 0), out("@%other", 128));
+    let wait = |who: &str| format!("{who} cp.async.bulk.wait_group 0;\n");
+    for at in [0, 128] {
+        let store = format!("@%other st.shared.u32 [tile+{at}], 5;\n");
+        passes(&format!("{begin}{}{}{BARRIER}{store}", wait("@%first"), wait("@%other")));
+        let (mine, others) = if at == 0 { ("@%other", "@%first") } else { ("@%first", "@%other") };
+        races(&format!("{begin}{}{BARRIER}{store}{}", wait(mine), wait(others)));
+    }
+}
+
 /// Sixteen bytes have more than one last reader, and more than one last writer.
 #[test]
 fn nobody_is_forgotten_for_another() {
@@ -227,6 +301,44 @@ fn nobody_is_forgotten_for_another() {
     passes(&format!("{stores}{FENCE}{end}"));
     caught("proxy", &format!("{stores}@%last {FENCE}{end}"));
     caught("proxy", &format!("{stores}@!%last {FENCE}{end}"));
+}
+
+/// What an ordinary access comes behind, others need not: that one does not stand for it.
+#[test]
+fn nobody_is_hidden_by_another() {
+    // The other warp comes last.
+    let late = "@!%last bra COME;\nmov.u32 %r0, 0;\nLOOP: add.u32 %r0, %r0, 1;\nsetp.lt.u32 %p, %r0, 9000;\n\
+                @%p bra LOOP;\nCOME:\n";
+    // Thread 0 waits for the copy and stores; another one, beside it, does not wait.
+    let begin =
+        format!("{BARRIERS}{IN}@!%first bra READY;\n{}st.shared.u32 [tile], 5;\nREADY:\n", wait("b", 0));
+    for touch in ["ld.shared.u32 %r0, [tile+4];\n", "st.shared.u32 [tile+4], 5;\n"] {
+        passes(&format!("{begin}{BARRIER}@%last {touch}"));
+        races(&format!("{begin}{late}@%last {touch}"));
+    }
+    // A `cp.async` needs no fence behind it; a store beside it does.
+    let copies = |fence: &str| {
+        format!(
+            "@%first st.shared.u32 [tile], 5;\n{fence}{BARRIER}@%last cp.async.ca.shared.global [tile+4], [%in], 4;\n\
+             cp.async.wait_all;\n{BARRIER}{}{COMMIT}{READ}",
+            OUT.replace("256;", "16;")
+        )
+    };
+    passes(&copies(FENCE));
+    caught("proxy", &copies(""));
+    // Reductions may meet each other, so that each must come behind what there was.
+    let sums = |between: &str| {
+        let reduce = "cp.reduce.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.add.u32 \
+                      [tile], [tile+512], 16, [b]; // HERE\n";
+        format!(
+            ".reg .pred %other;\nsetp.eq.u32 %other, %t, 32;\n@%first st.shared.v4.u32 [tile+512], {{1, 2, 3, 4}};\n\
+             {FENCE}{BARRIERS}@%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 32;\n\
+             @%first st.shared.v4.u32 [tile], {{1, 2, 3, 4}};\n{FENCE}{between}@%first {reduce}{late}@%other {reduce}{}",
+            wait("b", 0)
+        )
+    };
+    passes(&sums(BARRIER));
+    races(&sums(""));
 }
 
 // ---- mbarriers -------------------------------------------------------------------------------
@@ -248,6 +360,55 @@ fn mbarriers_are_initialised_before() {
         wait("b", 0)
     );
     caught("mbarrier", &wrong);
+}
+
+/// The bytes of an mbarrier are its own until it is invalidated.
+#[test]
+fn mbarriers_are_left_alone() {
+    let touches = [
+        "st.shared.u32 [d], 5;",
+        "st.shared.u16 [d+6], 5;",
+        "st.shared.v4.u32 [tile+1040], {1, 2, 3, 4};",
+        "ld.shared.u32 %r0, [d+4];",
+        "atom.shared.add.u32 %r0, [d], 1;",
+        "@%first cp.async.ca.shared.global [d], [%in], 8;",
+        "@%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile+1040], [%in], 16, [b];",
+        "@%first cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+1040], 16;",
+    ];
+    let init = "@%first mbarrier.init.shared::cta.b64 [d], 1;\n";
+    let begin = format!(
+        "{BARRIERS}{init}{FENCE}{BARRIER}@%first mbarrier.arrive.shared::cta.b64 _, [d];\n{}\
+         @%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 16;\n",
+        wait("d", 0)
+    );
+    let inval = "@%first mbarrier.inval.shared::cta.b64 [d];\n";
+    for touch in touches {
+        let touch = format!("{touch} // HERE\n");
+        let end = format!(
+            "{COMMIT}@%first cp.async.bulk.wait_group.read 0;\n@%first mbarrier.complete_tx.shared::cta.b64 [b], 16;\n"
+        );
+        let end = if touch.contains("[b]") { wait("b", 0) } else { end };
+        let fence = format!("{FENCE}{BARRIER}");
+        caught("mbarrier", &format!("{begin}{BARRIER}{touch}{end}"));
+        // Before it is one, and after.
+        passes(&format!("{begin}{BARRIER}{inval}{fence}{touch}{end}"));
+        passes(&format!("{begin}{BARRIER}{inval}{fence}{touch}{end}cp.async.wait_all;\n{fence}{init}"));
+    }
+    // Beside it, in the same sixteen bytes.
+    passes(&format!(
+        "{begin}st.shared.u32 [d+8], %t;\nld.shared.u32 %r0, [d+8];\n@%first mbarrier.complete_tx.shared::cta.b64 [b], 16;\n"
+    ));
+    // Where a copy is on its way there is no mbarrier.
+    let copy = "@%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile+1040], [%in], 16, [b];\n";
+    let filled = format!("{BARRIERS}@%first mbarrier.arrive.expect_tx.shared::cta.b64 _, [b], 16;\n{copy}");
+    let init = init.replace('\n', " // HERE\n");
+    passes(&format!("{filled}{}{init}", wait("b", 0)));
+    caught("conflict", &format!("{filled}{init}{}", wait("b", 0)));
+    // Without any copies.
+    let alone =
+        "@%first mbarrier.init.shared::cta.b64 [d], 1;\nbar.sync 0;\nst.shared.u32 [d+4], 5; // HERE\n";
+    caught("mbarrier", alone);
+    passes(&alone.replace("[d+4]", "[d+8]"));
 }
 
 /// `try_wait` may say no before the phase is complete: who does not ask again is found, but not in the fixed order.

@@ -63,13 +63,12 @@ fn issue(cpu: &mut Cpu<'_>, lane: usize, to: u64, from: u64, size: u32, taken: u
             problem: format!("{taken} bytes of the source for a copy of {size}"),
         });
     }
-    let target = cpu.span(Space::Shared, lane, to, size, Access::Write)?;
-    let at = (to - u64::from(SHARED_START)) as u32;
-    cpu.touch("a copy", cpu.block.rank, at..at + size, Touch::Copy)?;
+    let (rank, address) = cpu.shared_target(Space::Shared, to, size, size, Access::Write)?;
+    let at = address - SHARED_START;
+    cpu.touch("a copy", rank, at..at + size, Touch::Copy)?;
     let (data, shadow) = take(cpu, lane, from, size, taken)?;
     // Undefined until it has landed.
-    // SAFETY: the span holds `size` bytes, aligned to them.
-    unsafe { put(target.shadow, [0; 2], size) };
+    cpu.cluster.shared[rank as usize].forget(address, size);
     let copies = &mut cpu.warp.async_copies;
     copies.resize_with(32, Default::default);
     copies[lane].issue(AsyncCopy { to: at, size, data, shadow });

@@ -1,18 +1,16 @@
 //! `mbarrier`: every executing lane does its own operation.
 
-use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot};
+use crate::code::{Class, DecodeError, Decoder, Inst, Kind, SHARED_START, Slot};
 use crate::machine::lanes::{both, lane_op};
-use crate::machine::mbarrier::{self, Mbarrier};
+use crate::machine::mbarrier::{self, Mbarrier, SIZE};
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::address::address;
 use crate::machine::ops::memory::space_of;
 use crate::machine::registers::Raw;
+use crate::machine::watch::Touch;
 use crate::machine::{Cpu, Flow, Wait};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
 use crate::verdict::{Access, Use, Verdict};
-
-/// Bytes of an mbarrier, and its alignment.
-const SIZE: u32 = 8;
 
 const EXPECT: u32 = 1;
 const DROP: u32 = 2;
@@ -152,6 +150,13 @@ fn init(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         };
         match barrier {
             Ok(mut barrier) => {
+                let offset = address - SHARED_START;
+                if let Err(verdict) =
+                    cpu.touch("an initialisation", rank, offset..offset + SIZE, Touch::Store)
+                {
+                    return cpu.fault(verdict, 1 << lane);
+                }
+                let table = &mut cpu.cluster.mbarriers[rank as usize];
                 barrier.init = cpu.warp.clock.initialise(cpu.pc);
                 table.insert(address, barrier);
                 cpu.cluster.shared[rank as usize].forget(address, SIZE);
@@ -174,6 +179,10 @@ fn inval(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         if cpu.cluster.mbarriers[rank as usize].remove(address).is_none() {
             let problem = "there is no mbarrier here to invalidate".to_owned();
             return cpu.fault(Verdict::Mbarrier { address, problem }, 1 << lane);
+        }
+        let offset = address - SHARED_START;
+        if let Err(verdict) = cpu.touch("`mbarrier.inval`", rank, offset..offset + SIZE, Touch::Store) {
+            return cpu.fault(verdict, 1 << lane);
         }
     }
     Flow::Next
@@ -356,6 +365,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match (operation, i.operands.as_slice()) {
         (Some("init"), [at, count]) => {
             let (at, count) = (address(d, at, space)?, d.source(count, Type::U32)?);
+            d.is_asynchronous = true;
             d.emit(both!(init), Kind::Barrier, &[], &[at, count]).aux = flags;
         }
         (Some("inval"), [at]) => {

@@ -1,0 +1,591 @@
+//! A second witness for the judge of order (`order`, `past`, `watch`): small random programs of a few warps, judged by a
+//! graph of all that happened.
+//!
+//! The judge keeps clocks, and of each grain the last accesses alone. The witness keeps every event and every access, and
+//! asks of two whether a way leads from one to the other. After every event both must know the same of everything, and of
+//! every access both must say the same.
+//!
+//! An asynchronous access begins with an event of a warp and ends with another one, which need not come behind the first
+//! in the graph: who has seen it end has not seen all that its issuer had. But one that begins behind the end of another
+//! stands for it, as far as the same bytes go (`stands_for`).
+//!
+//! What the judge knowingly does not ask, the witness does not either: ordinary accesses are not held against each other,
+//! an asynchronous write needs no fence behind an ordinary one, nor anything a fence behind `cp.async` (`clashes`,
+//! `is_behind`); whoever waits at a barrier has seen all its completed phases (`complete`); all atomics and fences meet
+//! (`flags`).
+//!
+//! An access that meets another one counts as not done, so that programs go on.
+
+use proptest::prelude::*;
+
+use super::order::{Clock, Gate, Landings, Mark, Order};
+use super::watch::{Clash, Touch, Watch, may_be_read};
+
+const WARPS: usize = 5;
+/// The first of them are a warpgroup.
+const WARPGROUP: usize = 4;
+/// mbarriers, or other barriers.
+const GATES: usize = 2;
+/// Sixteen bytes each.
+const GRAINS: usize = 3;
+
+/// Grains from the first on, so many.
+type Range = (usize, usize);
+
+/// What a warp, or the copy engine, does next.
+#[derive(Debug, Clone)]
+enum Event {
+    /// Ordinary accesses: of the lanes, or one.
+    Load(Range, bool),
+    Store(Range, bool),
+    /// `cp.async`
+    Copy(Range),
+    /// Bulk copies: those that read end at an mbarrier or in a group.
+    Read(Range, Option<usize>),
+    Write(Range, usize),
+    Reduce(Range, usize),
+    /// `wgmma`, of the warpgroup.
+    Multiply(Range),
+    /// The oldest of the warp's copies in groups is waited for.
+    WaitForRead,
+    /// The same of its `wgmma`s, or by all warps.
+    WaitForMultiply(bool),
+    /// One of the copies in flight lands on its mbarrier.
+    Land(prop::sample::Index),
+    /// At a barrier, relaxed or not.
+    Arrive(usize, bool),
+    Wait(usize, bool),
+    /// A barrier's phase is complete.
+    Complete(usize),
+    /// What is mostly done: the warp fences and arrives, copies land, another warp waits; some of it may be missing.
+    HandOver {
+        gate: usize,
+        to: usize,
+        fences: bool,
+        arrives: bool,
+        lands: bool,
+    },
+    Atomic,
+    Fence,
+    FenceProxies,
+    /// `mbarrier.init` and its fence.
+    Initialise,
+    FenceInitialisations,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let range = || (0..GRAINS, 1..=2usize).prop_map(|(first, n)| (first, n.min(GRAINS - first)));
+    let gate = || 0..GATES;
+    prop_oneof![
+        3 => (range(), any::<bool>()).prop_map(|(r, lanes)| Event::Load(r, lanes)),
+        3 => (range(), any::<bool>()).prop_map(|(r, lanes)| Event::Store(r, lanes)),
+        1 => range().prop_map(Event::Copy),
+        3 => (range(), prop::option::of(gate())).prop_map(|(r, gate)| Event::Read(r, gate)),
+        3 => (range(), gate()).prop_map(|(r, gate)| Event::Write(r, gate)),
+        2 => (range(), gate()).prop_map(|(r, gate)| Event::Reduce(r, gate)),
+        2 => range().prop_map(Event::Multiply),
+        2 => Just(Event::WaitForRead),
+        3 => any::<bool>().prop_map(Event::WaitForMultiply),
+        5 => any::<prop::sample::Index>().prop_map(Event::Land),
+        5 => (gate(), prop::bool::weighted(0.3)).prop_map(|(gate, relaxed)| Event::Arrive(gate, relaxed)),
+        6 => (gate(), prop::bool::weighted(0.3)).prop_map(|(gate, relaxed)| Event::Wait(gate, relaxed)),
+        5 => gate().prop_map(Event::Complete),
+        20 => (gate(), 0..WARPS, any::<bool>(), prop::bool::weighted(0.7), any::<bool>())
+            .prop_map(|(gate, to, fences, arrives, lands)| Event::HandOver { gate, to, fences, arrives, lands }),
+        1 => Just(Event::Atomic),
+        1 => Just(Event::Fence),
+        3 => Just(Event::FenceProxies),
+        1 => Just(Event::Initialise),
+        1 => Just(Event::FenceInitialisations),
+    ]
+}
+
+// ---- The witness -----------------------------------------------------------------------------
+
+/// A number of something that happened.
+type Node = usize;
+
+/// What comes before what.
+#[derive(Default)]
+struct Graph {
+    /// Of each node, whether each of those up to it comes before it, or is it.
+    before: Vec<Vec<bool>>,
+}
+
+impl Graph {
+    fn add(&mut self, behind: impl IntoIterator<Item = Node>) -> Node {
+        let node = self.before.len();
+        let mut before = vec![false; node + 1];
+        before[node] = true;
+        for other in behind {
+            before.iter_mut().zip(&self.before[other]).for_each(|(to, from)| *to |= from);
+        }
+        self.before.push(before);
+        node
+    }
+
+    fn is_before(&self, a: Node, b: Node) -> bool {
+        self.before[b].get(a) == Some(&true)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Load,
+    Store,
+    Copy,
+    /// A bulk copy's, or a `wgmma`'s.
+    Read,
+    Write,
+    Reduce,
+}
+
+/// An access; its number is its instruction.
+#[derive(Debug)]
+struct Access {
+    kind: Kind,
+    begin: Node,
+    /// None: it is in flight.
+    end: Option<Node>,
+    range: Range,
+}
+
+/// May an access only come behind an earlier one?
+fn clashes(earlier: Kind, later: Kind) -> bool {
+    use Kind::*;
+    match (earlier, later) {
+        (_, Write) | (Write, _) => true,
+        (Reduce, Reduce) => false,
+        (Reduce, _) | (Load | Store | Copy | Read, Reduce) => true,
+        (Read, Store | Copy) | (Store | Copy, Read) => true,
+        // Those of threads are not held against each other.
+        (Load | Store | Copy, Load | Store | Copy) | (Load, Read) | (Read, Load | Read) => false,
+    }
+}
+
+/// Has who comes behind `via` come behind an earlier access too, if `via` begins behind that?
+fn stands_for(via: Kind, earlier: Kind, later: Kind) -> bool {
+    use Kind::*;
+    match via {
+        Write => true,
+        Read => earlier == Read,
+        // Reductions do not come behind each other.
+        Reduce => later != Reduce && matches!(earlier, Store | Copy | Write | Reduce),
+        Load | Store | Copy => false,
+    }
+}
+
+#[derive(Default)]
+struct Witness {
+    graph: Graph,
+    /// Each warp's start and last event.
+    starts: Vec<Node>,
+    last: Vec<Node>,
+    fences_of_proxies: Vec<Node>,
+    accesses: Vec<Access>,
+    /// Accesses to each grain.
+    grains: [Vec<usize>; GRAINS],
+    /// What has arrived at each barrier in the running phase, and the last completed one.
+    arrived: [Vec<Node>; GATES],
+    passed: [Option<Node>; GATES],
+    /// The last atomic or fence.
+    flags: Option<Node>,
+    /// What each warp's relaxed arrivals hand on, and its relaxed waits have met.
+    offered: [Vec<Node>; WARPS],
+    met: [Vec<Node>; WARPS],
+    /// Initialisations of mbarriers, by warp.
+    initialised: [Vec<Node>; WARPS],
+    /// Ends of `wgmma`s, by warp.
+    multiplied: [Vec<Node>; WARPS],
+}
+
+impl Witness {
+    fn new() -> Self {
+        let mut new = Self::default();
+        for warp in 0..WARPS {
+            let start = new.graph.add([]);
+            new.starts.push(start);
+            new.offered[warp].push(start);
+            let first = new.graph.add([start]);
+            new.last.push(first);
+        }
+        new
+    }
+
+    /// A warp's next event.
+    fn event(&mut self, warp: usize, behind: impl IntoIterator<Item = Node>) -> Node {
+        self.last[warp] = self.graph.add([self.last[warp]].into_iter().chain(behind));
+        self.last[warp]
+    }
+
+    fn knows(&self, warp: usize, node: Node) -> bool {
+        self.graph.is_before(node, self.last[warp])
+    }
+
+    fn knows_fenced(&self, warp: usize, node: Node) -> bool {
+        let fences = &self.fences_of_proxies;
+        fences.iter().any(|fence| self.graph.is_before(node, *fence) && self.knows(warp, *fence))
+    }
+
+    /// Is what a warp does next to a grain behind the nth access there?
+    fn is_behind(&self, warp: usize, kind: Kind, grain: usize, nth: usize) -> bool {
+        let access = &self.accesses[self.grains[grain][nth]];
+        let Some(end) = access.end else { return false };
+        let needs_fence = access.kind == Kind::Store && matches!(kind, Kind::Read | Kind::Reduce);
+        let stands_between = |other: usize| {
+            let via = &self.accesses[self.grains[grain][other]];
+            stands_for(via.kind, access.kind, kind)
+                && self.graph.is_before(end, via.begin)
+                && self.is_behind(warp, kind, grain, other)
+        };
+        let is_before = if needs_fence { self.knows_fenced(warp, end) } else { self.knows(warp, end) };
+        is_before || (nth + 1..self.grains[grain].len()).any(stands_between)
+    }
+
+    /// The accesses to a grain that a new one meets.
+    fn clashes(&self, warp: usize, kind: Kind, grain: usize) -> Vec<usize> {
+        let meets = |nth: &usize| {
+            clashes(self.accesses[self.grains[grain][*nth]].kind, kind)
+                && !self.is_behind(warp, kind, grain, *nth)
+        };
+        (0..self.grains[grain].len()).filter(meets).map(|nth| self.grains[grain][nth]).collect()
+    }
+
+    /// An access begins, to its grains up to the first where it meets another. Gives that one, and what it meets there.
+    fn access(
+        &mut self,
+        warp: usize,
+        kind: Kind,
+        range: Range,
+        goes_on: bool,
+    ) -> Option<(usize, Vec<usize>)> {
+        let found = (range.0..range.0 + range.1)
+            .map(|grain| (grain, self.clashes(warp, kind, grain)))
+            .find(|(_, clashes)| !clashes.is_empty());
+        let done = match &found {
+            Some((grain, _)) if !goes_on => *grain - range.0,
+            _ => range.1,
+        };
+        let begin = self.event(warp, []);
+        let end = matches!(kind, Kind::Load | Kind::Store | Kind::Copy).then_some(begin);
+        for grain in range.0..range.0 + done {
+            self.grains[grain].push(self.accesses.len());
+        }
+        self.accesses.push(Access { kind, begin, end, range });
+        found
+    }
+}
+
+// ---- Both ------------------------------------------------------------------------------------
+
+/// A copy or `wgmma` that has begun.
+struct InFlight {
+    access: usize,
+    warp: usize,
+    gate: Option<usize>,
+    mark: Mark,
+}
+
+struct World {
+    witness: Witness,
+    clocks: Vec<Clock>,
+    watch: Watch,
+    gates: Vec<Gate>,
+    flags: Order,
+    landings: Landings,
+    copies: Vec<InFlight>,
+    multiplies: Vec<InFlight>,
+    /// What the warps may have seen, as the judge and the witness know it; of stores also behind a fence.
+    marks: Vec<(Mark, Node)>,
+    stores: Vec<(Mark, Node)>,
+}
+
+/// Offset and length of a range, or of a part of each of its grains.
+fn bytes((first, n): Range) -> (u32, u32) {
+    (16 * first as u32, 16 * n as u32)
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            witness: Witness::new(),
+            clocks: (0..WARPS).map(|warp| Clock::new(warp, WARPS)).collect(),
+            watch: Watch::new(16 * GRAINS as u32, WARPS),
+            gates: vec![Gate::default(); GATES],
+            flags: Order::new(WARPS),
+            landings: Landings::default(),
+            copies: Vec::new(),
+            multiplies: Vec::new(),
+            marks: Vec::new(),
+            stores: Vec::new(),
+        }
+    }
+
+    fn happens(&mut self, warp: usize, event: &Event) {
+        match *event {
+            Event::Load(range, lanes) => self.touch(warp, Kind::Load, range, lanes),
+            Event::Store(range, lanes) => self.touch(warp, Kind::Store, range, lanes),
+            Event::Copy(range) => self.touch(warp, Kind::Copy, range, false),
+            Event::Read(range, gate) => self.begin(warp, Kind::Read, range, gate),
+            Event::Write(range, gate) => self.begin(warp, Kind::Write, range, Some(gate)),
+            Event::Reduce(range, gate) => self.begin(warp, Kind::Reduce, range, Some(gate)),
+            Event::Multiply(range) => (0..WARPGROUP).for_each(|warp| self.multiply(warp, range)),
+            Event::WaitForRead => self.wait_for_read(warp),
+            Event::WaitForMultiply(false) => self.wait_for_multiply(warp),
+            Event::WaitForMultiply(true) => {
+                (0..WARPS).for_each(|other| self.wait_for_multiply((warp + other) % WARPS))
+            }
+            Event::Land(which) => {
+                if !self.copies.is_empty() {
+                    self.land(which.index(self.copies.len()));
+                }
+            }
+            Event::Arrive(gate, relaxed) => self.arrive(warp, gate, relaxed),
+            Event::Wait(gate, relaxed) => self.wait(warp, gate, relaxed),
+            Event::Complete(gate) => self.complete(gate),
+            Event::HandOver { gate, to, fences, arrives, lands } => {
+                if fences {
+                    self.happens(warp, &Event::FenceProxies);
+                }
+                if arrives {
+                    self.arrive(warp, gate, false);
+                }
+                while lands && let Some(nth) = self.copies.iter().position(|copy| copy.gate == Some(gate)) {
+                    self.land(nth);
+                }
+                self.complete(gate);
+                self.wait(to, gate, false);
+            }
+            Event::Atomic => {
+                self.clocks[warp].acquire(&self.flags);
+                self.clocks[warp].release(&mut self.flags);
+                self.witness.flags = Some(self.witness.event(warp, self.witness.flags));
+            }
+            Event::Fence => {
+                self.clocks[warp].acquire(&self.flags);
+                self.clocks[warp].fence();
+                self.clocks[warp].release(&mut self.flags);
+                let behind: Vec<Node> =
+                    self.witness.met[warp].iter().copied().chain(self.witness.flags).collect();
+                let node = self.witness.event(warp, behind);
+                self.witness.flags = Some(node);
+                self.witness.offered[warp].push(node);
+            }
+            Event::FenceProxies => {
+                self.clocks[warp].fence_proxies();
+                let node = self.witness.event(warp, []);
+                self.witness.fences_of_proxies.push(node);
+            }
+            Event::Initialise => {
+                let mark = self.clocks[warp].initialise(0);
+                let node = self.witness.graph.add([]);
+                self.witness.event(warp, [node]);
+                self.witness.initialised[warp].push(node);
+                self.marks.push((mark, node));
+            }
+            Event::FenceInitialisations => {
+                self.clocks[warp].fence_initialisations();
+                let own = &self.witness.initialised[warp];
+                self.witness.offered[warp].extend(own);
+            }
+        }
+    }
+
+    /// What both said of an access must be the same.
+    fn compare(&self, judge: Option<(u32, Clash)>, witness: Option<(usize, Vec<usize>)>) {
+        let Some((grain, clashes)) = witness else {
+            assert_eq!(judge, None, "a clash that is none");
+            return;
+        };
+        let Some((offset, clash)) = judge else {
+            panic!("missed: clashes with {clashes:?} in grain {grain}")
+        };
+        assert_eq!(offset, 16 * grain as u32);
+        let (Clash::Unordered(mark) | Clash::Unfenced(mark, _)) = clash;
+        assert!(clashes.contains(&(mark.pc as usize)), "{clash:?}, not {clashes:?}");
+        let end = self.witness.accesses[mark.pc as usize].end;
+        let last = *self.witness.accesses.last().map(|access| &access.begin).expect("this access");
+        let is_ordered = end.is_some_and(|end| self.witness.graph.is_before(end, last));
+        match clash {
+            Clash::Unordered(_) => assert!(!is_ordered, "{clash:?}"),
+            Clash::Unfenced(_, ordered) => assert_eq!(ordered, is_ordered, "{clash:?}"),
+        }
+    }
+
+    /// An ordinary access, or one by `cp.async`.
+    fn touch(&mut self, warp: usize, kind: Kind, range: Range, lanes: bool) {
+        let (clock, pc) = (&self.clocks[warp], self.witness.accesses.len() as u32);
+        let (offset, len) = bytes(range);
+        let touch = match kind {
+            Kind::Load => Touch::Load,
+            Kind::Store => Touch::Store,
+            _ => Touch::Copy,
+        };
+        let mark = clock.mark(pc);
+        if lanes {
+            // Two lanes in each grain.
+            let mut offsets = [0; 32];
+            (0..2 * range.1).for_each(|lane| offsets[lane] = offset + 8 * lane as u32);
+            let mask = (1 << (2 * range.1)) - 1;
+            let meets = self.watch.touch_lanes(&offsets, 4, mask, touch, clock, pc);
+            let found = self.witness.access(warp, kind, range, false);
+            assert_eq!(meets, found.is_some(), "{found:?}");
+        } else {
+            let judge = self.watch.touch((offset, len), touch, clock, pc).err();
+            let found = self.witness.access(warp, kind, range, false);
+            self.compare(judge, found);
+        }
+        let node = self.witness.last[warp];
+        self.marks.push((mark, node));
+        self.stores.push((mark, node));
+    }
+
+    /// A bulk copy.
+    fn begin(&mut self, warp: usize, kind: Kind, range: Range, gate: Option<usize>) {
+        let (clock, access) = (&self.clocks[warp], self.witness.accesses.len());
+        let touch = match kind {
+            Kind::Read => Touch::AsyncRead,
+            Kind::Write => Touch::AsyncWrite,
+            _ => Touch::AsyncReduce,
+        };
+        let mark = clock.mark(access as u32);
+        let judge = self.watch.touch(bytes(range), touch, clock, access as u32).err();
+        let found = self.witness.access(warp, kind, range, false);
+        // Of one that meets another, what lies before that is done for.
+        if let Some((grain, _)) = &found {
+            self.witness.accesses[access].range.1 = grain - range.0;
+        }
+        self.compare(judge, found);
+        self.copies.push(InFlight { access, warp, gate, mark });
+    }
+
+    fn multiply(&mut self, warp: usize, range: Range) {
+        let access = self.witness.accesses.len();
+        let mark = self.clocks[warp].issue(access as u32);
+        let grains = range.0..range.0 + range.1;
+        let unreadable = |witness: &Witness, warp| {
+            grains.clone().any(|grain| !witness.clashes(warp, Kind::Read, grain).is_empty())
+        };
+        let others: Vec<bool> = (0..WARPS).map(|other| unreadable(&self.witness, other)).collect();
+        let judge = self.watch.read_matrix(mark, self.clocks[warp].order(), |touch| {
+            grains.clone().for_each(|grain| touch(16 * grain as u32));
+        });
+        let found = self.witness.access(warp, Kind::Read, range, true);
+        if let Ok(written) = &judge {
+            // The other warps of the warpgroup go by what wrote there.
+            for (clock, unreadable) in self.clocks.iter().zip(others) {
+                assert_eq!(written.iter().any(|mark| may_be_read(*mark, clock.order()).is_err()), unreadable);
+            }
+        }
+        self.compare(judge.err(), found);
+        self.multiplies.push(InFlight { access, warp, gate: None, mark });
+    }
+
+    fn wait_for_read(&mut self, warp: usize) {
+        let is_own = |copy: &InFlight| copy.warp == warp && copy.gate.is_none();
+        let Some(nth) = self.copies.iter().position(is_own) else { return };
+        let copy = self.copies.remove(nth);
+        let node = self.witness.event(warp, []);
+        let access = &mut self.witness.accesses[copy.access];
+        access.end = Some(node);
+        let mark = self.clocks[warp].mark(copy.mark.pc);
+        self.watch.end_read(bytes(access.range), mark);
+        self.marks.push((mark, node));
+    }
+
+    fn wait_for_multiply(&mut self, warp: usize) {
+        let oldest = self.multiplies.iter().position(|multiply| multiply.warp == warp);
+        if let Some(multiply) = oldest.map(|nth| self.multiplies.remove(nth)) {
+            self.clocks[warp].land();
+            let node = self.witness.graph.add([]);
+            self.witness.event(warp, [node]);
+            self.witness.accesses[multiply.access].end = Some(node);
+            self.witness.multiplied[warp].push(node);
+            self.marks.push((multiply.mark, node));
+        }
+        let landed = self.witness.multiplied[warp].len();
+        let group = if warp < WARPGROUP { 0..WARPGROUP } else { WARPGROUP..WARPS };
+        let multiplied = &self.witness.multiplied[group];
+        if multiplied.iter().all(|ends| ends.len() >= landed) {
+            self.clocks[warp].land_others(warp as u32);
+            let ends: Vec<Node> = multiplied.iter().flat_map(|ends| &ends[..landed]).copied().collect();
+            self.witness.event(warp, ends);
+        }
+    }
+
+    /// The nth copy in flight lands on its mbarrier, if it has one.
+    fn land(&mut self, nth: usize) {
+        let Some(gate) = self.copies[nth].gate else { return };
+        let copy = self.copies.remove(nth);
+        let landing = self.landings.next((0, gate as u32));
+        let mark = copy.mark.landed(landing);
+        let node = self.witness.graph.add([]);
+        self.witness.arrived[gate].push(node);
+        let access = &mut self.witness.accesses[copy.access];
+        access.end = Some(node);
+        match access.kind {
+            Kind::Read => self.watch.end_read(bytes(access.range), mark),
+            _ => self.watch.land(bytes(access.range), copy.mark, landing),
+        }
+        self.gates[gate].arriving.join_landing(landing, WARPS);
+        self.marks.push((mark, node));
+    }
+
+    fn arrive(&mut self, warp: usize, gate: usize, relaxed: bool) {
+        if relaxed {
+            self.clocks[warp].release_relaxed(&mut self.gates[gate].arriving);
+            self.witness.arrived[gate].extend(&self.witness.offered[warp]);
+        } else {
+            self.clocks[warp].release(&mut self.gates[gate].arriving);
+            let node = self.witness.event(warp, []);
+            self.witness.arrived[gate].push(node);
+        }
+    }
+
+    fn complete(&mut self, gate: usize) {
+        self.gates[gate].complete();
+        let behind = self.witness.arrived[gate].drain(..).chain(self.witness.passed[gate]);
+        self.witness.passed[gate] = Some(self.witness.graph.add(behind));
+    }
+
+    fn wait(&mut self, warp: usize, gate: usize, relaxed: bool) {
+        let passed = &self.gates[gate].passed;
+        if relaxed {
+            self.clocks[warp].acquire_relaxed(passed);
+            self.witness.met[warp].extend(self.witness.passed[gate]);
+        } else {
+            self.clocks[warp].acquire(passed);
+            self.witness.event(warp, self.witness.passed[gate]);
+        }
+    }
+
+    /// Both know the same of everything.
+    fn agree(&self) {
+        for (warp, clock) in self.clocks.iter().enumerate() {
+            for (other, start) in self.witness.starts.iter().enumerate() {
+                assert_eq!(clock.order().has_seen_any(other..other + 1), self.witness.knows(warp, *start));
+            }
+            for (mark, node) in &self.marks {
+                let known = self.witness.knows(warp, *node);
+                assert_eq!(clock.order().has_seen(*mark), known, "warp {warp} of {mark:?}");
+            }
+            for (mark, node) in &self.stores {
+                let known = self.witness.knows_fenced(warp, *node);
+                assert_eq!(clock.order().has_fenced(*mark), known, "warp {warp} of {mark:?}, fenced");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn clocks_know_what_the_graph_knows(program in prop::collection::vec((0..WARPS, any_event()), 1..40)) {
+        let mut world = World::new();
+        for (warp, event) in &program {
+            world.happens(*warp, event);
+            world.agree();
+        }
+    }
+}
