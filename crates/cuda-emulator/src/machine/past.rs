@@ -51,6 +51,16 @@ impl Pasts {
         one.into_iter().chain(many.iter().copied())
     }
 
+    /// Asks for each mark of a set, until one fails.
+    #[inline(always)]
+    pub fn try_each<E>(&self, past: Past, mut f: impl FnMut(Mark) -> Result<(), E>) -> Result<(), E> {
+        match past.number() {
+            _ if past.is_empty() => Ok(()),
+            None => f(Mark::unpack(past.0)),
+            Some(number) => self.sets[number].iter().try_for_each(|mark| f(*mark)),
+        }
+    }
+
     /// The set of these marks.
     pub fn of(&mut self, marks: Vec<Mark>) -> Past {
         match marks.as_slice() {

@@ -315,11 +315,12 @@ impl<'a> Toucher<'a> {
     }
 
     fn behind_all(&self, past: Past) -> Result<(), Clash> {
-        self.pasts.marks(past).try_for_each(|mark| behind(self.order, mark))
+        self.pasts.try_each(past, |mark| behind(self.order, mark))
     }
 
     fn behind_copies(&self, grain: &Grain) -> Result<(), Clash> {
-        let mut copies = self.pasts.marks(grain.written).filter(|mark| !mark.is_covered());
-        copies.try_for_each(|mark| behind(self.order, mark))
+        let order = self.order;
+        self.pasts
+            .try_each(grain.written, |mark| if mark.is_covered() { Ok(()) } else { behind(order, mark) })
     }
 }

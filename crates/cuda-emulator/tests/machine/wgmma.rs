@@ -665,9 +665,10 @@ fn a_fence_before_operations() {
 #[test]
 fn undefined_factors() {
     for (format, d) in [(Format::Bf16, Accumulator::F32), (Format::F16, Accumulator::F16)] {
-        for k_major in [true, false] {
+        // Where there are more operations, the first one's factor is undefined.
+        for (k_major, steps) in [(true, 1), (false, 1), (true, 3), (false, 3)] {
             let layout = Layout { width: 128, k_major };
-            let setup = Setup { steps: 1, b: layout, a: layout, ..Setup::new(format, d, 16, 128) };
+            let setup = Setup { steps, b: layout, a: layout, ..Setup::new(format, d, 16, 128) };
             let mut case = ones(&setup);
             case.a.iter_mut().flatten().for_each(|code| *code = 0);
             let (mut device, mut arguments) = case.prepare(&setup, &setup.one_group());

@@ -12,6 +12,8 @@
 //! | 49 to 51 | base offset |
 //! | 62, 63 | swizzle: none, 128, 64, 32 bytes |
 
+use std::ops::Range;
+
 use crate::machine::tensor_map::Swizzle;
 
 /// The dimension along which elements are neighbours in memory.
@@ -84,6 +86,16 @@ impl Descriptor {
         self.swizzle.apply(self.start.wrapping_add(offset).wrapping_sub(base)).wrapping_add(base)
     }
 
+    /// Addresses among which all pieces of the lines before `lines` are, where k is contiguous: not the least range, but
+    /// found without looking at each.
+    pub fn around(&self, lines: u32) -> Range<u64> {
+        let last = u64::from(lines.div_ceil(8).saturating_sub(1)) * u64::from(self.stride);
+        let row = u64::from(row_of(self.swizzle)).max(16);
+        let end = u64::from(self.start) + last + 7 * row + u64::from(self.leading) + 32;
+        // A swizzle moves pieces within their line of 128 bytes, which a base offset moves by as many.
+        u64::from(self.start) & !127..end.next_multiple_of(128)
+    }
+
     /// What is wrong with the place of the matrix for its swizzle.
     pub fn misplaced(&self, major: Major) -> Option<String> {
         let width = row_of(self.swizzle);
@@ -152,6 +164,9 @@ mod tests {
                         let plain = offset(&[(8, row), (32, s)], line) + offset(&[(2, along_k)], piece);
                         let expected = swizzle.apply(start + 16 * plain);
                         assert_eq!(d.piece(Major::K, line, piece), expected);
+                        let (from, to) = (expected.into(), u64::from(expected) + 16);
+                        let around = d.around(line + 1);
+                        assert!(around.start <= from && to <= around.end, "{d:?}, line {line}, {around:?}");
                     }
                 }
                 for k in 0..16 {

@@ -178,10 +178,15 @@ impl Undefined {
         self.any_column = true;
     }
 
+    /// Is anything?
+    pub fn any(&self) -> bool {
+        self.rows != 0 || self.any_column
+    }
+
     /// Which lanes of a register of D are: its lower and its upper half.
     #[inline(always)]
     fn halves(&self, d: Accumulator, register: usize) -> Halves {
-        if self.rows == 0 && !self.any_column { [0, 0] } else { self.some_halves(d, register) }
+        if self.any() { self.some_halves(d, register) } else { [0, 0] }
     }
 
     #[cold]

@@ -42,7 +42,9 @@ const A_REGISTERS: usize = 4;
 fn issue(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     match prepare(cpu, i) {
         Ok(multiply) => {
-            hold(cpu, i);
+            if !multiply.continues {
+                hold(cpu, i);
+            }
             cpu.warp.wgmma.issue(multiply);
             let op = tensor::unpack(i.aux);
             cpu.block.tally.multiply(&op, ROWS);
@@ -67,10 +69,13 @@ fn prepare(cpu: &mut Cpu<'_>, i: &Inst) -> Result<Multiply, Flow> {
         u32::MAX => true,
         _ => return Err(differs(cpu, "scale-d")),
     };
-    let multiply = Multiply::new(cpu.pc, cpu.depth, a, b, accumulate);
+    let mut multiply = Multiply::new(cpu.pc, cpu.depth, a, b, accumulate);
     let asked = Asked { pc: cpu.pc, a, b };
     check_others(cpu, asked)?;
-    check_registers(cpu, i)?;
+    multiply.continues = continues(cpu, i);
+    if !multiply.continues {
+        check_registers(cpu, i)?;
+    }
     let mark = cpu.warp.clock.issue(cpu.pc);
     if i.src[0].is_some() {
         let part = part_of_a(cpu, i, &multiply);
@@ -114,6 +119,15 @@ fn check_others(cpu: &mut Cpu<'_>, asked: Asked) -> Result<(), Flow> {
     };
     let other = Some(Box::new(cpu.place(other.pc, u32::MAX)));
     Err(cpu.fault(Verdict::Wgmma { problem, other }, u32::MAX))
+}
+
+/// Does it go on with the accumulators of the operation before it, as most do? Then what has been found out about them
+/// still holds.
+fn continues(cpu: &Cpu<'_>, i: &Inst) -> bool {
+    cpu.warp.wgmma.to_continue().is_some_and(|last| {
+        let before = &cpu.kernel.code[last.pc as usize];
+        last.depth == cpu.depth && i.src[0].is_some() && cpu.results(before) == cpu.results(i)
+    })
 }
 
 /// A is in registers: those.
@@ -301,11 +315,17 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
         tensor::write_d(registers, &op, slots, d);
     }
     warpgroup.leave(cpu.warp.index);
+    let continued = cpu.warp.wgmma.is_continued();
+    if continued && multiply.accumulate && !undefined.any() {
+        return;
+    }
     for (n, slot) in slots.iter().enumerate() {
         let row = registers.row_of(*slot);
         let before = if multiply.accumulate { cpu.warp.wgmma.held(row) } else { [0; 2] };
         let after = tensor::undefined_result(&undefined, op.d, n, before);
-        if cpu.warp.wgmma.release(row, after) {
+        if continued {
+            cpu.warp.wgmma.leave(row, after);
+        } else if cpu.warp.wgmma.release(row, after) {
             tensor::set_undefined_halves(registers, *slot, after);
         }
     }

@@ -17,6 +17,8 @@ pub struct Multiply {
     pub b: u64,
     /// D keeps what it holds (`scale-d`).
     pub accumulate: bool,
+    /// It goes on with the accumulators of the operation before it, which has not landed, and nothing else touches them.
+    pub continues: bool,
     /// Groups that had been committed when it was issued.
     group: u64,
 }
@@ -24,7 +26,7 @@ pub struct Multiply {
 impl Multiply {
     /// An operation about to be issued.
     pub fn new(pc: u32, depth: u32, a: u64, b: u64, accumulate: bool) -> Self {
-        Self { pc, depth, a, b, accumulate, group: 0 }
+        Self { pc, depth, a, b, accumulate, continues: false, group: 0 }
     }
 }
 
@@ -32,11 +34,11 @@ impl Multiply {
 /// last of them has landed; what it would be without them is kept here.
 #[derive(Debug, Clone, Copy, Default)]
 struct Held {
-    /// Operations in flight that write it.
+    /// Operations in flight that write it; those that one continues are one with it.
     operations: u32,
     /// Operations in flight that read it, as a part of A.
     readers: u32,
-    /// The instruction of the last operation that uses it.
+    /// The instruction of the last operation that uses it, others that continue it left aside.
     user: u32,
     undefined: Halves,
     /// Fences, one more, when another instruction touched it last; 0 for never.
@@ -63,6 +65,10 @@ pub struct Pending {
     committed: u64,
     /// Fences so far.
     fences: u32,
+    /// Registers read by operations in flight.
+    readers: u32,
+    /// Has an instruction of no operation touched a register since the last was issued?
+    touched: bool,
     /// Groups of which something has landed, and those before them.
     landed: u64,
     /// By row.
@@ -72,7 +78,26 @@ pub struct Pending {
 impl Pending {
     /// Takes an operation in.
     pub fn issue(&mut self, multiply: Multiply) {
+        self.touched = false;
         self.operations.push_back(Multiply { group: self.committed, ..multiply });
+    }
+
+    /// The operation issued last, if another with the same accumulators that reads no registers now continues it.
+    pub fn to_continue(&self) -> Option<&Multiply> {
+        self.operations.back().filter(|_| !self.touched && self.readers == 0)
+    }
+
+    /// Does the next to land continue the one that lands now?
+    pub fn is_continued(&self) -> bool {
+        self.operations.front().is_some_and(|next| next.continues)
+    }
+
+    /// The last of those that continue the operation of this instruction.
+    #[cold]
+    fn last_of(&self, user: u32) -> u32 {
+        let from = self.operations.iter().rposition(|m| m.pc == user && !m.continues);
+        let later = self.operations.iter().skip(from.map_or(0, |nth| nth + 1));
+        later.take_while(|m| m.continues).last().map_or(user, |last| last.pc)
     }
 
     /// An operation that is being issued will write a row. If it is the first one in
@@ -92,12 +117,14 @@ impl Pending {
         let held = self.row(row);
         held.readers += 1;
         held.user = pc;
+        self.readers += 1;
     }
 
     /// An operation that read a row has landed.
     pub fn end_read(&mut self, row: usize) {
         let held = self.row(row);
         held.readers = held.readers.saturating_sub(1);
+        self.readers = self.readers.saturating_sub(1);
     }
 
     /// `wgmma.fence`.
@@ -116,10 +143,12 @@ impl Pending {
         let now = self.fences + 1;
         let held = self.row(row);
         (held.touched, held.toucher) = (now, pc);
-        match (held.operations, held.readers) {
+        let (operations, readers, user) = (held.operations, held.readers, held.user);
+        self.touched = true;
+        match (operations, readers) {
             (0, 0) => None,
-            (0, _) => Some(Misuse::Read(held.user)),
-            _ => Some(Misuse::Written(held.user)),
+            (0, _) => Some(Misuse::Read(user)),
+            _ => Some(Misuse::Written(self.last_of(user))),
         }
     }
 
@@ -131,9 +160,10 @@ impl Pending {
         if held.touched == now {
             return Some(Misuse::Unfenced(held.toucher));
         }
-        match (held.operations, held.readers) {
-            (1.., _) if !as_d => Some(Misuse::Written(held.user)),
-            (_, 1..) if as_d => Some(Misuse::Read(held.user)),
+        let (operations, readers, user) = (held.operations, held.readers, held.user);
+        match (operations, readers) {
+            (1.., _) if !as_d => Some(Misuse::Written(self.last_of(user))),
+            (_, 1..) if as_d => Some(Misuse::Read(user)),
             _ => None,
         }
     }
@@ -171,6 +201,12 @@ impl Pending {
         held.operations == 0
     }
 
+    /// The same, but another continues it.
+    #[inline(always)]
+    pub fn leave(&mut self, row: usize, undefined: Halves) {
+        self.held[row].undefined = undefined;
+    }
+
     /// What was issued since the last time becomes a group.
     pub fn commit(&mut self) {
         self.committed += 1;
@@ -194,5 +230,55 @@ impl Pending {
     /// The function whose registers begin with a row returns: they are others from now on.
     pub fn forget(&mut self, first_row: usize) {
         self.held.truncate(first_row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two operations with the accumulator in row 3, the second one behind the first.
+    fn two() -> Pending {
+        let mut pending = Pending::default();
+        pending.fence();
+        pending.hold(3, 10, || [0; 2]);
+        pending.issue(Multiply::new(10, 0, 0, 0, true));
+        assert_eq!(pending.to_continue().map(|last| last.pc), Some(10));
+        pending.issue(Multiply { continues: true, ..Multiply::new(11, 0, 0, 0, true) });
+        pending.commit();
+        pending
+    }
+
+    #[test]
+    fn the_last_of_those_that_continue_is_the_one_to_wait_for() {
+        let mut pending = two();
+        assert_eq!(pending.touch(3, 12), Some(Misuse::Written(11)));
+        assert_eq!(pending.may_use(3, false), Some(Misuse::Unfenced(12)));
+        // What was touched is looked at again.
+        assert!(pending.to_continue().is_none());
+        pending.fence();
+        assert_eq!(pending.may_use(3, false), Some(Misuse::Written(11)));
+        assert_eq!(pending.may_use(3, true), None);
+    }
+
+    #[test]
+    fn an_accumulator_is_free_when_the_last_has_landed() {
+        let mut pending = two();
+        assert_eq!(pending.due(0).map(|multiply| multiply.pc), Some(10));
+        assert!(pending.is_continued());
+        pending.leave(3, [1, 0]);
+        assert_eq!(pending.held(3), [1, 0]);
+        assert_eq!(pending.due(0).map(|multiply| multiply.pc), Some(11));
+        assert!(!pending.is_continued() && pending.release(3, [1, 0]));
+        assert_eq!((pending.due(0).map(|multiply| multiply.pc), pending.touch(3, 12)), (None, None));
+    }
+
+    #[test]
+    fn registers_of_a_are_looked_at() {
+        let mut pending = two();
+        pending.read(5, 13);
+        pending.issue(Multiply::new(13, 0, 0, 0, true));
+        assert!(pending.to_continue().is_none());
+        assert_eq!(pending.may_use(5, true), Some(Misuse::Read(13)));
     }
 }

@@ -74,11 +74,17 @@ impl Cpu<'_> {
 
     /// Is the matrix where it may be?
     pub fn check_part(&mut self, part: &Part) -> Result<(), Flow> {
-        if let Some(problem) = Descriptor::new(part.bits).misplaced(part.major) {
+        let descriptor = Descriptor::new(part.bits);
+        if let Some(problem) = descriptor.misplaced(part.major) {
             let verdict = Verdict::Descriptor { matrix: part.name.to_owned(), bits: part.bits, problem };
             return Err(self.fault(verdict, u32::MAX));
         }
         let len = self.cluster.shared[self.block.rank as usize].len() as u32;
+        let around = descriptor.around(part.lines.end);
+        let end = u64::from(SHARED_START) + u64::from(len);
+        if part.major == Major::K && around.start >= SHARED_START.into() && around.end <= end {
+            return Ok(());
+        }
         let inside = |address: u32| address >= SHARED_START && address - SHARED_START + PIECE <= len;
         let (mut lowest, mut highest) = (u32::MAX, 0);
         part.for_each_piece(|_, _, address| {

@@ -64,11 +64,11 @@ pub struct Warpgroup {
     /// Operations issued, and what wrote their B.
     issued: Common<(Asked, Vec<Mark>)>,
     /// Operations that have landed, and their B.
-    read: Common<Box<Numbers>>,
+    read: Common<Numbers>,
     /// A of the operation that lands.
     pub rows: Box<Rows>,
     /// To be filled again.
-    spare: Vec<Box<Numbers>>,
+    spare: Vec<Numbers>,
 }
 
 impl Warpgroup {
@@ -97,16 +97,16 @@ impl Warpgroup {
 
     /// B of the operation that lands next in a warp, if another warp has read it.
     pub fn numbers(&self, warp: u32) -> Option<&Numbers> {
-        self.read.next(warp).map(|numbers| &**numbers)
+        self.read.next(warp)
     }
 
     /// Something to read B into.
-    pub fn spare(&mut self) -> Box<Numbers> {
+    pub fn spare(&mut self) -> Numbers {
         self.spare.pop().unwrap_or_default()
     }
 
     /// A warp is the first to land an operation, of this B.
-    pub fn read(&mut self, numbers: Box<Numbers>) {
+    pub fn read(&mut self, numbers: Numbers) {
         self.read.open.push_back(numbers);
     }
 
