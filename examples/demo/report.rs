@@ -104,7 +104,7 @@ impl fmt::Display for Report {
 
         writeln!(
             f,
-            "{:width$} {:>4} {:>5} {:>5}  {:kernels$} {:>11} {:>9} {:>9} {:>10} {:>9} {:>12} {:>8}",
+            "{:width$} {:>4} {:>5} {:>5}  {:kernels$} {:>11} {:>9} {:>9} {:>10} {:>9} {:>12} {:>9}",
             "GEMM",
             "m",
             "n",
@@ -134,7 +134,7 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "{name:width$} {m:4} {n:5} {k:5}  {kernel:kernels$} {:>11} {rounding:9.1e} {quantisation:9.4} {:>10} {:>9} \
-                 {:>12} {share:>8}",
+                 {:>12} {share:>9}",
                 format!("{counted}/{needed}"),
                 duration(*seconds),
                 format!("{:.2} G", rate / 1e9),

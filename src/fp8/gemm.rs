@@ -178,7 +178,8 @@ impl<D: Element> GemmPlan<D> {
     }
 
     /// The kernel that [`run`](Self::run) takes for these operands: [`variant`](Self::variant), or a simple one where
-    /// that cannot read them, which takes many times as long. C and D make no difference. Nothing is launched.
+    /// that cannot read them, which takes many times as long. C and D make no difference. Nothing is launched,
+    /// but the stream waits for the operands as it does for [`run`](Self::run).
     ///
     /// ```no_run
     /// # use deepkern::fp8::{Fp8Matrix, Fp8Weight, GemmPlan};

@@ -19,7 +19,7 @@ struct Ring {
 };
 
 /// As many stages of `bytes` each as shared memory has room for beside `beside` bytes. Mbarriers take 256 bytes:
-/// two a stage, of which there are not 16, and some for other uses.
+/// two a stage, of which there are fewer than 16, and some for other uses.
 constexpr uint32_t stages_that_fit(uint32_t bytes, uint32_t beside) {
     return (FP8_HOPPER_SHARED - 256 - beside) / bytes;
 }

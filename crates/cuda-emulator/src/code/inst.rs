@@ -114,7 +114,7 @@ pub fn has_avx2() -> bool {
     false
 }
 
-/// May code for AVX-512 run, besides that?
+/// May code for AVX-512 run, besides that for AVX2?
 pub fn has_avx512() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

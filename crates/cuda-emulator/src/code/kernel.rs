@@ -62,7 +62,7 @@ pub struct Kernel {
     /// Register rows of one call frame, by class: 32-bit, 64-bit, predicates.
     pub rows: [usize; 3],
     /// Is its shared memory watched: does it use the async proxy, by bulk copies or `wgmma`, or mbarriers?
-    pub is_asynchronous: bool,
+    pub is_watched: bool,
     /// Where each instruction comes from.
     pub lines: Vec<Line>,
     /// Functions that `call` can reach: start in `code`, and where their

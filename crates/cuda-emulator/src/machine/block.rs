@@ -170,7 +170,7 @@ impl Block {
         let warps = threads.div_ceil(32);
         let lanes = |w: u32| if threads - w * 32 >= 32 { u32::MAX } else { (1 << (threads % 32)) - 1 };
         let (each, blocks) = (launch.warps(), launch.cluster_size() as usize);
-        let clock = |w: usize| match kernel.is_asynchronous {
+        let clock = |w: usize| match kernel.is_watched {
             true => Clock::new(rank as usize * each + w, blocks * each),
             false => Clock::default(),
         };

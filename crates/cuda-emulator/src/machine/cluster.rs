@@ -62,7 +62,7 @@ impl ClusterState {
     fn new(launch: &Launch, blocks: usize) -> Self {
         let threads: u32 = launch.block.iter().product();
         let warps = blocks * launch.warps();
-        let watched = launch.kernel.is_asynchronous;
+        let watched = launch.kernel.is_watched;
         let watch = || watched.then(|| Watch::new(launch.shared_bytes(), warps));
         Self {
             shared: (0..blocks).map(|_| Shared::new(launch.shared_bytes(), watch())).collect(),

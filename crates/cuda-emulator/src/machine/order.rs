@@ -17,8 +17,8 @@
 //! What is relaxed orders nothing by itself: an arrival hands on what the last fence had
 //! seen, and what a wait has met is seen from the next fence on.
 //!
-//! Only a kernel that uses the async proxy has clocks; in others all of this is
-//! empty. The order is wider than PTX's: the lanes of a warp are one, and all fences,
+//! Only a kernel that uses the async proxy or mbarriers has clocks; in others all of
+//! this is empty. The order is wider than PTX's: the lanes of a warp are one, and all fences,
 //! atomics and volatile accesses of a cluster meet. What it does not order is
 //! unordered indeed.
 

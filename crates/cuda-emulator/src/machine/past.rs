@@ -94,6 +94,16 @@ impl Pasts {
         self.of(all)
     }
 
+    /// Those of a set that do not go.
+    #[inline(always)]
+    pub fn without(&mut self, past: Past, goes: impl Fn(Mark) -> bool) -> Past {
+        if past.is_empty() || !self.marks(past).any(&goes) {
+            return past;
+        }
+        let staying = self.marks(past).filter(|mark| !goes(*mark)).collect();
+        self.of(staying)
+    }
+
     /// A set with the mark replaced that is pending for an instruction of a warp: that of `mark`.
     pub fn settle(&mut self, past: Past, mark: Mark, settled: impl FnOnce(Mark) -> Mark) -> Past {
         let mut marks: Vec<Mark> = self.marks(past).collect();

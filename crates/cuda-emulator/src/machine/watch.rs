@@ -1,5 +1,5 @@
-//! Shared memory under watch: who touched each part of it last, where the async
-//! proxy is in play.
+//! Shared memory under watch: who touched each part of it last, in kernels with
+//! asynchronous accesses or mbarriers.
 //!
 //! Of every two accesses to the same bytes one of which is asynchronous, the later
 //! must come behind the earlier one's end, and where an asynchronous one reads what
@@ -271,6 +271,10 @@ impl<'a> Toucher<'a> {
                 self.behind_copies(grain)?;
                 self.behind_all(grain.read)?;
                 grain.stored = self.add(grain.stored);
+                // Who comes behind this store comes behind what this comes behind.
+                let order = self.order;
+                grain.written =
+                    self.pasts.without(grain.written, |mark| mark.is_covered() && order.has_seen(mark));
             }
             Touch::Copy => {
                 self.behind_copies(grain)?;

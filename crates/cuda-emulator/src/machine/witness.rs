@@ -12,7 +12,7 @@
 //! What the judge knowingly does not ask, the witness does not either: ordinary accesses are not held against each other,
 //! an asynchronous write needs no fence behind an ordinary one, nor anything a fence behind `cp.async` (`clashes`,
 //! `is_behind`); whoever waits at a barrier has seen all its completed phases (`complete`); all atomics and fences meet
-//! (`flags`).
+//! (`flags`). mbarriers that are initialised anew, other blocks' memory and the landing of `cp.async` do not occur here.
 //!
 //! An access that meets another one counts as not done, so that programs go on.
 

@@ -321,7 +321,8 @@ impl Case {
         let counters = device
             .launch("test", [1; 3], [THREADS as u32, 1, 1], &arguments, 0)
             .unwrap_or_else(|finding| panic!("{setup:?}\n{finding}"));
-        assert_eq!(counters.tensor_multiply_adds, (M * setup.op.n * setup.op.k * setup.steps) as u64);
+        let operations = chain.matches("wgmma.mma_async").count();
+        assert_eq!(counters.tensor_multiply_adds, (M * setup.op.n * setup.op.k * operations) as u64);
         let words: Vec<u32> = device.get(arguments[4], THREADS * setup.registers());
         assert_eq!(device.first_undefined(arguments[4], 4 * words.len() as u64), None);
         let half = setup.op.d == Accumulator::F16;
@@ -491,6 +492,17 @@ fn groups_land_one_after_the_other() {
     check_chain(setup, &chain);
     // What nobody waits for by group is waited for at last.
     check_chain(setup, &chain.replace("aligned 1;", "aligned 2;"));
+}
+
+/// More operations than share what is read of B.
+#[test]
+fn a_long_group() {
+    let setup = Setup { steps: 2, ..Setup::new(Format::E4m3, Accumulator::F32, 24, 128) };
+    // Each of them starts anew, but the last.
+    let setup = Setup { accumulate: false, ..setup };
+    let long = setup.instruction(0).repeat(150);
+    let chain = setup.one_group().replacen("aligned;\n", &format!("aligned;\n{long}"), 1);
+    check_chain(setup, &chain);
 }
 
 /// Numbers that round, in both arithmetics, against the tensor core's own sums.

@@ -347,7 +347,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let (to, from) = (address(d, to, to_space)?, address(d, from, from_space)?);
     let size = d.source(size, Type::U32)?;
     let list = mask.map(|mask| d.list(&[], &[mask]));
-    d.is_asynchronous = true;
+    d.is_watched = true;
     let inst = d.emit(both!(copy), Kind::Copy, &[], &[to, from, size, barrier]);
     inst.aux = aux;
     if let Some(list) = list {

@@ -115,6 +115,7 @@ pub fn run(op: &Operation, rows: &Rows, columns: &[Columns], d: &mut [Register])
     let rule = Rule::of(op);
     let half = op.d == Accumulator::F16;
     for (d, rows, columns) in accumulators::pairs(rows, columns, d) {
+        assert!(op.k <= rows.exponents.min(columns.exponents), "operands were set for another operation");
         let mut c = [[0.0; 32]; 2];
         for (c, bits) in c.as_flattened_mut().iter_mut().zip(d.as_flattened()) {
             *c = accumulators::number(half, *bits);
@@ -227,7 +228,7 @@ fn add_one_by_one(c: &mut Pair<f32>, rows: &Lines, columns: &Lines, ks: Range<us
 /// The whole part of a term.
 #[inline(always)]
 fn cut(x: f32) -> i32 {
-    // SAFETY: terms are finite, and below 4 * 2^fraction, which is at most 2^27.
+    // SAFETY: factors are finite and have their exponents, so terms are finite, and below 4 * 2^fraction, which is at most 2^27.
     unsafe { x.to_int_unchecked() }
 }
 

@@ -117,7 +117,12 @@ impl Columns {
     }
 }
 
-/// Adds the products to accumulators, [`REGISTERS`] for each eight columns.
+/// Adds the products to accumulators, [`REGISTERS`] for each eight columns. Operands are those that were set for the same
+/// operation and arithmetic.
+///
+/// # Panics
+///
+/// In the hardware's arithmetic, if operands were set for another arithmetic or a smaller depth.
 pub fn multiply(op: &Operation, arithmetic: Arithmetic, a: &Rows, b: &[Columns], d: &mut [Register]) {
     debug_assert!(op.k <= operands::DEPTH && d.len() == b.len() * REGISTERS);
     quickly(
@@ -176,18 +181,26 @@ mod tests {
             state = state.wrapping_mul(0x9e37_79b1).wrapping_add(0x7f4a_7c15);
             (state >> 24) as u8
         };
-        for (a, d) in [
-            (Format::E4m3, Accumulator::F32),
-            (Format::E5m2, Accumulator::F16),
-            (Format::S8, Accumulator::S32 { saturate: true }),
+        // Codes of all numbers, and of finite ones.
+        let (all, e4m3, e5m2) = (0xff, 0xbf, 0xbb);
+        for (a, d, unit, mask) in [
+            (Format::E4m3, Accumulator::F32, Unit::Warpgroup, all),
+            (Format::E4m3, Accumulator::F32, Unit::Warpgroup, e4m3),
+            (Format::E4m3, Accumulator::F32, Unit::Warp, e4m3),
+            (Format::E5m2, Accumulator::F16, Unit::Warpgroup, all),
+            (Format::E5m2, Accumulator::F16, Unit::Warpgroup, e5m2),
+            (Format::S8, Accumulator::S32 { saturate: true }, Unit::Warpgroup, all),
         ] {
+            let mut byte = || byte() & mask;
             for arithmetic in [Arithmetic::Exact, Arithmetic::Hardware] {
-                let op = Operation { a, b: a, d, unit: Unit::Warpgroup, negate: false, n, k };
+                let op = Operation { a, b: a, d, unit, negate: false, n, k };
                 let (a, b): (Vec<u8>, Vec<u8>) =
                     ((0..ROWS * k).map(|_| byte()).collect(), (0..n * k).map(|_| byte()).collect());
                 let (mut rows, mut columns) = (Rows::ZERO, vec![Columns::ZERO; n / WIDTH]);
                 rows.set(&op, arithmetic, &a);
                 Columns::set(&mut columns, &op, arithmetic, &b);
+                let hardware = arithmetic == Arithmetic::Hardware && mask != all;
+                assert!(!hardware || rows.0.iter().all(|half| half.finite));
                 let mut portable = vec![[0; 32]; n / 2];
                 let (mut avx2, mut avx512) = (portable.clone(), portable.clone());
                 run(&op, arithmetic, &rows, &columns, &mut portable);

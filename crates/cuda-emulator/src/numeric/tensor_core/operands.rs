@@ -18,7 +18,9 @@ pub struct Lines {
     pub value: [[f32; WIDTH]; DEPTH],
     /// Exponents of the values, if sums are the hardware's.
     pub exponent: [[i16; WIDTH]; DEPTH],
-    /// Are all values finite? As `exponent`.
+    /// So many of them, by k, are there.
+    pub exponents: usize,
+    /// Are all values with exponents finite?
     pub finite: bool,
 }
 
@@ -73,7 +75,8 @@ impl Columns {
 }
 
 impl Lines {
-    const ZERO: Self = Self { value: [[0.0; WIDTH]; DEPTH], exponent: [[NONE; WIDTH]; DEPTH], finite: true };
+    const ZERO: Self =
+        Self { value: [[0.0; WIDTH]; DEPTH], exponent: [[NONE; WIDTH]; DEPTH], exponents: 0, finite: true };
 
     /// From codes of a format; line `n` goes to `place(n)`.
     #[inline(always)]
@@ -87,6 +90,7 @@ impl Lines {
     ) {
         let codes = hardware::order(op, arithmetic, codes);
         with_numbers!(format, read_lines(self, op.k, &codes, place));
+        self.exponents = 0;
         if let Some(least) = hardware::least_exponent(op, arithmetic, format) {
             self.align(op.k, least);
         }
@@ -102,7 +106,7 @@ impl Lines {
                 finite &= value.is_finite();
             }
         }
-        self.finite = finite;
+        (self.exponents, self.finite) = (k.min(DEPTH), finite);
     }
 }
 

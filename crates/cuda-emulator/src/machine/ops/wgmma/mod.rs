@@ -4,7 +4,8 @@
 //! issued: that its matrices are in shared memory is checked, and its accumulators
 //! become undefined. It lands when `wait_group` demands it, as late as is legal:
 //! only then are its memory and registers read, so that whatever touched them too
-//! early has done so.
+//! early has done so. (B is read for all four warps when the first of them waits: of what touches it after
+//! that, the watch alone tells.)
 
 mod pending;
 mod shared;
@@ -281,11 +282,11 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
     let slots = cpu.results(i);
 
     let arithmetic = cpu.launch.arithmetic;
-    let group = cpu.warp.index as usize / 4;
-    if cpu.block.warpgroups[group].numbers(cpu.warp.index).is_none() {
+    let (warp, group) = (cpu.warp.index, cpu.warp.index as usize / 4);
+    if cpu.block.warpgroups[group].is_unread(warp) {
         let mut numbers = cpu.block.warpgroups[group].spare();
         cpu.read_b(&op, &part_of_b(i, multiply), &mut numbers);
-        cpu.block.warpgroups[group].read(numbers);
+        cpu.block.warpgroups[group].share(warp, numbers);
     }
     let mut codes = [0; ROWS * DEPTH];
     let mut undefined = Undefined::NOTHING;
@@ -299,8 +300,8 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
         tensor::read_a(cpu, &cpu.operands(i)[..A_REGISTERS], DEPTH, &mut codes, &mut undefined);
     }
     let warpgroup = &mut cpu.block.warpgroups[group];
-    warpgroup.rows.set(&op, arithmetic, &codes);
-    let Some(b) = warpgroup.numbers(cpu.warp.index) else { return };
+    let (rows, b) = warpgroup.operands(warp);
+    rows.set(&op, arithmetic, &codes);
     let undefined = Undefined { rows: undefined.rows, ..b.undefined };
     let registers = &mut cpu.warp.registers;
     for (columns, slots) in
@@ -311,10 +312,10 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
         if multiply.accumulate {
             tensor::read_d(registers, kernel, &op, slots, d);
         }
-        tensor_core::multiply(&op, arithmetic, &warpgroup.rows, columns, d);
+        tensor_core::multiply(&op, arithmetic, rows, columns, d);
         tensor::write_d(registers, &op, slots, d);
     }
-    warpgroup.leave(cpu.warp.index);
+    warpgroup.pass(warp);
     let continued = cpu.warp.wgmma.is_continued();
     if continued && multiply.accumulate && !undefined.any() {
         return;
@@ -324,7 +325,7 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
         let before = if multiply.accumulate { cpu.warp.wgmma.held(row) } else { [0; 2] };
         let after = tensor::undefined_result(&undefined, op.d, n, before);
         if continued {
-            cpu.warp.wgmma.leave(row, after);
+            cpu.warp.wgmma.hand_on(row, after);
         } else if cpu.warp.wgmma.release(row, after) {
             tensor::set_undefined_halves(registers, *slot, after);
         }
@@ -436,7 +437,7 @@ fn decode_multiply(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -
     inst.aux |= if transposed_a { TRANSPOSED_A } else { 0 };
     inst.aux |= if transposed_b { TRANSPOSED_B } else { 0 };
     d.uses_late(&operands);
-    d.is_asynchronous = true;
+    d.is_watched = true;
     Ok(())
 }
 

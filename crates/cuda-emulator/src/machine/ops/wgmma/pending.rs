@@ -59,6 +59,9 @@ pub enum Misuse {
 }
 
 /// What is in flight, in the order of issue.
+///
+/// Operations that one after the other go on with the same accumulators are one as far as registers are concerned: the
+/// first one holds them, those that follow hand them on, the last to land lets them go.
 #[derive(Debug, Default)]
 pub struct Pending {
     operations: VecDeque<Multiply>,
@@ -203,7 +206,7 @@ impl Pending {
 
     /// The same, but another continues it.
     #[inline(always)]
-    pub fn leave(&mut self, row: usize, undefined: Halves) {
+    pub fn hand_on(&mut self, row: usize, undefined: Halves) {
         self.held[row].undefined = undefined;
     }
 
@@ -266,7 +269,7 @@ mod tests {
         let mut pending = two();
         assert_eq!(pending.due(0).map(|multiply| multiply.pc), Some(10));
         assert!(pending.is_continued());
-        pending.leave(3, [1, 0]);
+        pending.hand_on(3, [1, 0]);
         assert_eq!(pending.held(3), [1, 0]);
         assert_eq!(pending.due(0).map(|multiply| multiply.pc), Some(11));
         assert!(!pending.is_continued() && pending.release(3, [1, 0]));

@@ -57,18 +57,22 @@ impl<T> Common<T> {
     }
 }
 
-/// How far each warp has come.
+/// The most operations whose B is kept for the other warps. A group may have any number of them.
+const MOST_SHARED: usize = 64;
+
+/// How far each warp has come, and what the four need of each other.
 pub struct Warpgroup {
     /// Groups of each warp that have landed; all that there may be of one that has ended, or never was.
     landed: [u64; 4],
     /// Operations issued, and what wrote their B.
     issued: Common<(Asked, Vec<Mark>)>,
-    /// Operations that have landed, and their B.
-    read: Common<Numbers>,
-    /// A of the operation that lands.
-    pub rows: Box<Rows>,
+    /// Operations that have landed in some warps, and their B.
+    read: Common<Option<Numbers>>,
     /// To be filled again.
     spare: Vec<Numbers>,
+    /// A of the operation that lands, and B where it is not shared.
+    rows: Option<Box<Rows>>,
+    own: Numbers,
 }
 
 impl Warpgroup {
@@ -79,8 +83,9 @@ impl Warpgroup {
             landed: [0, 1, 2, 3].map(|n| landed(4 * group + n)),
             issued: Common::new(),
             read: Common::new(),
-            rows: Box::new(Rows::ZERO),
             spare: Vec::new(),
+            rows: None,
+            own: Numbers::default(),
         };
         (0..warps.div_ceil(4)).map(group).collect()
     }
@@ -95,9 +100,9 @@ impl Warpgroup {
         self.issued.pass(warp, written.map(|written| (asked, written)));
     }
 
-    /// B of the operation that lands next in a warp, if another warp has read it.
-    pub fn numbers(&self, warp: u32) -> Option<&Numbers> {
-        self.read.next(warp)
+    /// Is B of the operation that lands next in a warp still to be read, for all or for this one?
+    pub fn is_unread(&self, warp: u32) -> bool {
+        self.read.next(warp).is_none_or(Option::is_none)
     }
 
     /// Something to read B into.
@@ -105,14 +110,28 @@ impl Warpgroup {
         self.spare.pop().unwrap_or_default()
     }
 
-    /// A warp is the first to land an operation, of this B.
-    pub fn read(&mut self, numbers: Numbers) {
-        self.read.open.push_back(numbers);
+    /// A warp has read B of the operation that lands next in it: the first one for all, unless too much is shared.
+    pub fn share(&mut self, warp: u32, numbers: Numbers) {
+        let first = self.read.next(warp).is_none();
+        if first && self.read.open.len() < MOST_SHARED {
+            return self.read.open.push_back(Some(numbers));
+        }
+        if first {
+            self.read.open.push_back(None);
+        }
+        self.spare.push(std::mem::replace(&mut self.own, numbers));
+    }
+
+    /// A of the operation that lands, to be set, and B.
+    pub fn operands(&mut self, warp: u32) -> (&mut Rows, &Numbers) {
+        let rows = self.rows.get_or_insert_with(|| Box::new(Rows::ZERO));
+        (rows, self.read.next(warp).and_then(Option::as_ref).unwrap_or(&self.own))
     }
 
     /// An operation has landed in a warp.
-    pub fn leave(&mut self, warp: u32) {
-        self.spare.extend(self.read.pass(warp, None));
+    pub fn pass(&mut self, warp: u32) {
+        let done = self.read.pass(warp, None).flatten();
+        self.spare.extend(done);
     }
 
     /// Has a warp ended? Which, of the warpgroup?
