@@ -4,7 +4,6 @@
 const BANDWIDTH: f64 = 3.35e12;
 /// Multiply-adds a second of its tensor cores in FP8, without sparsity: half of 1979 TFLOP/s.
 const MULTIPLY_ADDS: f64 = 1979e12 / 2.0;
-
 /// Multiprocessors, which share these.
 const MULTIPROCESSORS: u64 = 132;
 
@@ -13,7 +12,7 @@ const MULTIPROCESSORS: u64 = 132;
 pub fn floor(m: usize, n: usize, k: usize) -> f64 {
     let scales = (m + n.div_ceil(128)) * k.div_ceil(128);
     let bytes = m * k + n * k + 4 * scales + 4 * m * n;
-    f64::max((m * n * k) as f64 / MULTIPLY_ADDS, bytes as f64 / BANDWIDTH)
+    of_launch((m * n * k) as u64, bytes as u64, MULTIPROCESSORS)
 }
 
 /// The same for what a launch did: its multiply-adds on no more multiprocessors than it has blocks, or its bytes.

@@ -505,7 +505,6 @@ fn a_long_group() {
     check_chain(setup, &chain);
 }
 
-/// Numbers that round, in both arithmetics, against the tensor core's own sums.
 /// Writes to all of the matrices' memory, warp by warp.
 const SPOIL: &str = "mov.u32 %v, %laneid;\nSPOIL: setp.ge.u32 %p0, %v, %n;\n@%p0 bra SPOILT;\n\
      mad.lo.u32 %to, %v, 4, %m;\nst.shared.b32 [%to], %t;\nadd.u32 %v, %v, 32;\nbra SPOIL;\nSPOILT:\n";
@@ -542,6 +541,7 @@ fn a_warp_that_does_not_come_is_waited_for() {
     assert!(text.contains("wgmma.wait_group (3 of 4 warps have come to it)"), "{text}");
 }
 
+/// Numbers that round, in both arithmetics, against the tensor core's own sums.
 #[test]
 fn sums_that_round() {
     for (format, d) in [

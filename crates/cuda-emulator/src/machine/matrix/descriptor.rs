@@ -90,8 +90,8 @@ impl Descriptor {
     /// found without looking at each.
     pub fn around(&self, lines: u32) -> Range<u64> {
         let last = u64::from(lines.div_ceil(8).saturating_sub(1)) * u64::from(self.stride);
-        let row = u64::from(row_of(self.swizzle)).max(16);
-        let end = u64::from(self.start) + last + 7 * row + u64::from(self.leading) + 32;
+        let rows = 7 * u64::from(row_of(self.swizzle));
+        let end = u64::from(self.start) + last + rows + u64::from(self.leading) + 32;
         // A swizzle moves pieces within their line of 128 bytes, which a base offset moves by as many.
         u64::from(self.start) & !127..end.next_multiple_of(128)
     }

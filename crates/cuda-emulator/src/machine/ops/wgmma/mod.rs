@@ -276,11 +276,16 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 
 #[inline(always)]
 fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
-    let kernel = cpu.kernel;
-    let i = &kernel.code[multiply.pc as usize];
-    let op = tensor::unpack(i.aux);
-    let slots = cpu.results(i);
+    let i = &cpu.kernel.code[multiply.pc as usize];
+    let undefined = add_product(cpu, i, multiply);
+    cpu.block.warpgroups[cpu.warp.index as usize / 4].pass(cpu.warp.index);
+    settle(cpu, i, multiply, &undefined);
+}
 
+/// Reads A and B, and gives D its value. Says what of the factors is undefined.
+#[inline(always)]
+fn add_product(cpu: &mut Cpu<'_>, i: &Inst, multiply: &Multiply) -> Undefined {
+    let (op, slots) = (tensor::unpack(i.aux), cpu.results(i));
     let arithmetic = cpu.launch.arithmetic;
     let (warp, group) = (cpu.warp.index, cpu.warp.index as usize / 4);
     if cpu.block.warpgroups[group].is_unread(warp) {
@@ -310,20 +315,27 @@ fn land(cpu: &mut Cpu<'_>, multiply: &Multiply) {
         let mut d = [[0; 32]; AT_ONCE * REGISTERS];
         let d = &mut d[..columns.len() * REGISTERS];
         if multiply.accumulate {
-            tensor::read_d(registers, kernel, &op, slots, d);
+            tensor::read_d(registers, cpu.kernel, &op, slots, d);
         }
         tensor_core::multiply(&op, arithmetic, rows, columns, d);
         tensor::write_d(registers, &op, slots, d);
     }
-    warpgroup.pass(warp);
+    undefined
+}
+
+/// What D's registers are like now, if no other operation goes on with them, or will be like then.
+#[inline(always)]
+fn settle(cpu: &mut Cpu<'_>, i: &Inst, multiply: &Multiply, undefined: &Undefined) {
     let continued = cpu.warp.wgmma.is_continued();
     if continued && multiply.accumulate && !undefined.any() {
         return;
     }
+    let (op, slots) = (tensor::unpack(i.aux), cpu.results(i));
+    let registers = &mut cpu.warp.registers;
     for (n, slot) in slots.iter().enumerate() {
         let row = registers.row_of(*slot);
         let before = if multiply.accumulate { cpu.warp.wgmma.held(row) } else { [0; 2] };
-        let after = tensor::undefined_result(&undefined, op.d, n, before);
+        let after = tensor::undefined_result(undefined, op.d, n, before);
         if continued {
             cpu.warp.wgmma.hand_on(row, after);
         } else if cpu.warp.wgmma.release(row, after) {
