@@ -17,6 +17,7 @@
 //! An access that meets another one counts as not done, so that programs go on.
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 use super::order::{Clock, Gate, Landings, Mark, Order};
 use super::watch::{Clash, Touch, Watch, may_be_read};
@@ -578,7 +579,12 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+    // What fails is kept in a file beside this one.
+    #![proptest_config(ProptestConfig {
+        cases: 6000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn clocks_know_what_the_graph_knows(program in prop::collection::vec((0..WARPS, any_event()), 1..40)) {
