@@ -6,7 +6,7 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -144,6 +144,8 @@ fn launch<'a>(
         seed: state.seed,
         threads: state.threads,
         arithmetic: state.arithmetic,
+        ledger: Some(Arc::default()),
+        earlier: Arc::default(),
     };
     drop(state);
     let outcome = catch_unwind(AssertUnwindSafe(|| machine::run(&launch)));

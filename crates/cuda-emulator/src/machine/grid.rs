@@ -11,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::cluster::{Cluster, Turn};
+use super::ledger::Ledger;
+use super::order::Earlier;
 use super::tally::Tally;
 use crate::code::{Kernel, SHARED_START};
 use crate::counters::Counters;
@@ -56,6 +58,10 @@ pub struct Launch {
     pub threads: usize,
     /// How tensor cores add.
     pub arithmetic: Arithmetic,
+    /// Who touched global memory; nothing where nobody asks for order.
+    pub ledger: Option<Arc<Ledger>>,
+    /// What ran before, as the numbers of clusters tell.
+    pub earlier: Arc<Earlier>,
 }
 
 impl Launch {
@@ -75,6 +81,17 @@ impl Launch {
         [0, 1, 2].map(|axis| block[axis] - block[axis] % self.cluster[axis] + within[axis])
     }
 
+    /// The index of the block of some rank in the cluster of some number.
+    pub fn block_of(&self, number: u64, rank: u32) -> [u32; 3] {
+        self.block_of_rank(self.first_block(number), rank)
+    }
+
+    /// The index of the first block of a cluster.
+    fn first_block(&self, number: u64) -> [u32; 3] {
+        let place = index_in(self.clusters(), number);
+        [0, 1, 2].map(|axis| place[axis] * self.cluster[axis])
+    }
+
     /// Blocks of a cluster.
     pub fn cluster_size(&self) -> u32 {
         self.cluster.iter().product()
@@ -86,12 +103,12 @@ impl Launch {
     }
 
     /// The blocks of a cluster by its number, in the order of their ranks.
-    fn blocks_of(&self, cluster: u64) -> impl ExactSizeIterator<Item = [u32; 3]> {
-        let first = index_in(self.clusters(), cluster);
+    pub fn blocks_of(&self, cluster: u64) -> impl ExactSizeIterator<Item = [u32; 3]> + use<> {
+        let first = self.first_block(cluster);
         let size = self.cluster;
         (0..self.cluster_size()).map(move |rank| {
             let within = index_in(size, rank.into());
-            [0, 1, 2].map(|axis| first[axis] * size[axis] + within[axis])
+            [0, 1, 2].map(|axis| first[axis] + within[axis])
         })
     }
 
@@ -187,7 +204,7 @@ fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, cha
             drop(q);
             let seed =
                 if launch.seed == 0 { 0 } else { launch.seed ^ (number + 1).wrapping_mul(0x9e37_79b9) };
-            Cluster::new(launch, launch.blocks_of(number), seed)
+            Cluster::new(launch, number, seed)
         } else if let Some(cluster) = q.waiting.pop_front() {
             q.running += 1;
             drop(q);
