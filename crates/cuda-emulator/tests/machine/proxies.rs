@@ -416,8 +416,7 @@ fn mbarriers_are_left_alone() {
     passes(&format!("{filled}{}{init}", wait("b", 0)));
     caught("conflict", &format!("{filled}{init}{}", wait("b", 0)));
     // Without any copies.
-    let alone =
-        "@%first mbarrier.init.shared::cta.b64 [d], 1;\nbar.sync 0;\n@%first st.shared.u32 [d+4], 5; // HERE\n";
+    let alone = "@%first mbarrier.init.shared::cta.b64 [d], 1;\nbar.sync 0;\n@%first st.shared.u32 [d+4], 5; // HERE\n";
     caught("mbarrier", alone);
     passes(&alone.replace("[d+4]", "[d+8]"));
 }
