@@ -386,7 +386,8 @@ impl Verdict {
                 "a barrier between them: of the block, or of the cluster where two blocks meet"
             }
             Self::Race { rank: None, .. } => {
-                "a barrier between them, or between blocks a flag: a release behind the first, an acquire before the second"
+                "a barrier between them; between blocks a flag: a release behind the first, an acquire before the second; \
+                 between launches one stream, or an event"
             }
             Self::Conflict { .. } => "wait for the asynchronous operation before the memory is used again",
             Self::Proxy { .. } => {

@@ -6,6 +6,7 @@
 //! was released before it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::order::{Clock, Order, Scope};
 
@@ -33,9 +34,9 @@ pub struct Semantics {
 }
 
 impl Flags {
-    /// Is there nothing that anybody could meet?
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Forgets the places in a range.
+    pub fn forget(&mut self, addresses: Range<u64>) {
+        self.0.retain(|address, _| !addresses.contains(address));
     }
 
     /// A write: what its warp hands on is there.

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::cluster::{Cluster, Turn};
+use super::footprint::{Extent, index_in};
 use super::ledger::Ledger;
 use super::order::Earlier;
 use super::tally::Tally;
@@ -72,7 +73,7 @@ impl Launch {
 
     /// Warps of a block.
     pub fn warps(&self) -> usize {
-        self.block.iter().product::<u32>().div_ceil(32) as usize
+        self.extent().warps()
     }
 
     /// The index of the block of some rank in the cluster of a block.
@@ -81,15 +82,9 @@ impl Launch {
         [0, 1, 2].map(|axis| block[axis] - block[axis] % self.cluster[axis] + within[axis])
     }
 
-    /// The index of the block of some rank in the cluster of some number.
-    pub fn block_of(&self, number: u64, rank: u32) -> [u32; 3] {
-        self.block_of_rank(self.first_block(number), rank)
-    }
-
-    /// The index of the first block of a cluster.
-    fn first_block(&self, number: u64) -> [u32; 3] {
-        let place = index_in(self.clusters(), number);
-        [0, 1, 2].map(|axis| place[axis] * self.cluster[axis])
+    /// How it is divided.
+    pub fn extent(&self) -> Extent {
+        Extent { grid: self.grid, block: self.block, cluster: self.cluster }
     }
 
     /// Blocks of a cluster.
@@ -99,17 +94,13 @@ impl Launch {
 
     /// How many clusters the grid has in each direction. It is whole clusters.
     pub fn clusters(&self) -> [u32; 3] {
-        [0, 1, 2].map(|axis| self.grid[axis] / self.cluster[axis].max(1))
+        self.extent().clusters()
     }
 
     /// The blocks of a cluster by its number, in the order of their ranks.
     pub fn blocks_of(&self, cluster: u64) -> impl ExactSizeIterator<Item = [u32; 3]> + use<> {
-        let first = self.first_block(cluster);
-        let size = self.cluster;
-        (0..self.cluster_size()).map(move |rank| {
-            let within = index_in(size, rank.into());
-            [0, 1, 2].map(|axis| first[axis] + within[axis])
-        })
+        let extent = self.extent();
+        (0..self.cluster_size()).map(move |rank| extent.block_of(cluster, rank))
     }
 
     /// The place of a deadlock or livelock: where the first of its threads stands.
@@ -125,12 +116,6 @@ impl Launch {
             lanes: stand.lanes,
         }
     }
-}
-
-/// The nth place of a box, x running first.
-fn index_in([x, y, _]: [u32; 3], nth: u64) -> [u32; 3] {
-    let (x, y) = (u64::from(x), u64::from(y));
-    [(nth % x) as u32, (nth / x % y) as u32, (nth / x / y) as u32]
 }
 
 impl Kernel {

@@ -218,6 +218,26 @@ impl History {
         });
     }
 
+    /// Nobody has touched a range.
+    pub fn forget(&mut self, (offset, len): (u32, u32)) {
+        let grains = self.grains.len();
+        for nth in grains_of(offset, len).filter(|nth| (*nth as usize) < grains) {
+            let bytes = bytes_of(offset, len, nth);
+            let at = nth as usize;
+            if bytes == WHOLE && self.split[at] == 0 {
+                self.grains[at] = Grain::default();
+                continue;
+            }
+            if self.split[at] == 0 {
+                self.part(at);
+            }
+            let part = &mut self.bytes[self.split[at] as usize - 1];
+            let gone = part.iter_mut().enumerate().filter(|(byte, _)| bytes >> byte & 1 == 1);
+            gone.for_each(|(_, grain)| *grain = Grain::default());
+            self.unite(at);
+        }
+    }
+
     /// Does something with all grains, or bytes, of a range.
     fn each(&mut self, (offset, len): (u32, u32), mut f: impl FnMut(&mut Grain, &mut Pasts)) {
         for nth in grains_of(offset, len).map(|nth| nth as usize) {

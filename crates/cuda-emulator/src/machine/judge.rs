@@ -10,6 +10,7 @@ use super::flags::{Flags, Semantics};
 use super::grid::Launch;
 use super::history::{Clash, Touch, grains_of_lanes};
 use super::order::{Mark, Scope, Side};
+use super::pattern::Lanes;
 use super::transfer::{Completion, Transfer};
 use crate::code::{SHARED_START, Windowed};
 use crate::ptx::ast::Space;
@@ -177,13 +178,15 @@ impl Cpu<'_> {
         }
     }
 
-    /// The same of global memory, at `offsets` from an address on.
+    /// The same of global memory, where lanes are `distances` from an address away.
     #[inline(never)]
-    pub fn meets_global(&mut self, start: u64, offsets: &[u32; 32], len: u32, access: Access) -> bool {
+    pub fn meets_global(&mut self, start: u64, distances: &[u32; 32], size: u32, access: Access) -> bool {
         let touch = self.touch_of(access);
-        self.launch.ledger.as_ref().is_some_and(|ledger| {
-            ledger.touch_lanes(start, offsets, len, self.mask, touch, &self.warp.clock, self.pc)
-        })
+        let lanes = Lanes { size, mask: self.mask, start, distances };
+        self.launch
+            .ledger
+            .as_ref()
+            .is_some_and(|ledger| ledger.touch_lanes(&lanes, touch, &self.warp.clock, self.pc))
     }
 
     /// The same for one access.
@@ -329,9 +332,12 @@ impl Cpu<'_> {
     /// Where something was done.
     pub fn place_of(&self, mark: Mark) -> Place {
         let (launch, warps) = (self.launch, self.launch.warps());
+        if let Some(footprint) = launch.earlier.unordered(mark.cluster) {
+            return footprint.place(mark);
+        }
         let (rank, warp) = (usize::from(mark.warp) / warps, usize::from(mark.warp) % warps);
         let block = match mark.cluster.checked_sub(launch.earlier.first) {
-            Some(number) if mark.cluster != 0 => launch.block_of(number.into(), rank as u32),
+            Some(number) if mark.cluster != 0 => launch.extent().block_of(number.into(), rank as u32),
             _ => launch.block_of_rank(self.block.index, rank as u32),
         };
         place(self.kernel, mark.pc, block, warp as u32, u32::MAX)

@@ -10,6 +10,7 @@
 //! - `transfer`: asynchronous copies, from issue to landing
 //! - `order`: what comes before what; `flags`: order that is handed on through values
 //! - `history`, `past`: who touched memory last; `watch`: shared memory; `ledger`: global memory
+//! - `footprint`: what is left of launches that have run
 //! - `judge`: the two together: accesses that meet; `witness`: random programs, by which they are held to a plain graph
 //! - `access`: an address becomes bytes, or a verdict
 //! - `tensor_map`: a box of a tensor becomes runs of bytes
@@ -26,6 +27,7 @@ mod cluster;
 mod cpu;
 mod ending;
 mod flags;
+mod footprint;
 mod grid;
 mod history;
 mod judge;
@@ -52,6 +54,7 @@ mod witness;
 pub const MULTIPROCESSORS: u32 = 132;
 
 pub use cpu::{Cpu, Flow, Wait};
+pub use footprint::{Extent, Footprint, Span};
 pub use grid::{Launch, run};
 pub use ledger::Ledger;
 pub use order::Earlier;

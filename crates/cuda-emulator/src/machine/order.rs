@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::footprint::Footprint;
+
 /// Whose count it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 enum Whose {
@@ -391,12 +393,12 @@ impl Order {
 }
 
 /// Launches that ran before, by the numbers of their clusters.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Earlier {
     /// The first cluster of this launch.
     pub first: u32,
-    /// Those of launches that need not have ended when this one begins, and of later ones on other devices.
-    pub unordered: Vec<Range<u32>>,
+    /// Those that need not have ended when this one begins.
+    pub unordered: Vec<Arc<Footprint>>,
 }
 
 impl Default for Earlier {
@@ -409,12 +411,17 @@ impl Default for Earlier {
 impl Earlier {
     /// Has the launch ended that this cluster is of?
     fn have_ended(&self, cluster: u32) -> bool {
-        cluster < self.first && !self.unordered.iter().any(|clusters| clusters.contains(&cluster))
+        cluster < self.first && self.unordered(cluster).is_none()
+    }
+
+    /// The launch, if it need not have ended, that this cluster is of.
+    pub fn unordered(&self, cluster: u32) -> Option<&Footprint> {
+        self.unordered.iter().map(Arc::as_ref).find(|footprint| footprint.clusters.contains(&cluster))
     }
 }
 
 /// What the warps of a cluster have in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Crew {
     /// The number of their cluster, among all that have run.
     pub cluster: u32,
@@ -427,7 +434,7 @@ pub struct Crew {
 }
 
 /// A warp's clock.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Clock {
     crew: Arc<Crew>,
     order: Order,

@@ -7,6 +7,7 @@ mod capture;
 mod copies;
 mod kernels;
 mod memory;
+mod races;
 mod streams;
 mod tensor_map;
 #[path = "../common/tensor_map.rs"]

@@ -45,7 +45,7 @@ impl Shape {
     pub fn pack(self) -> u32 {
         let semantics = self
             .semantics
-            .map_or(0, |s| s.scope as u32 + 1 | u32::from(s.releases) << 2 | u32::from(s.acquires) << 3);
+            .map_or(0, |s| (s.scope as u32 + 1) | u32::from(s.releases) << 2 | u32::from(s.acquires) << 3);
         self.space as u32 | self.width << 4 | self.count << 8 | u32::from(self.signed) << 16 | semantics << 17
     }
 
