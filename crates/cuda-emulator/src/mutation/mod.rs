@@ -2,21 +2,34 @@
 //!
 //! A test suite that passes on a mutant says nothing about what was changed
 //! there. [`mutants`] lists every change of its kinds in the kernels of a PTX
-//! text; [`Mutant::apply`] makes one; `CUDA_EMULATOR_SUBSTITUTE` has a program
-//! run it in place of its own. A mutant that no test can notice because it
-//! computes the same is called equivalent. Those that exchange registers known
-//! to be equal (`values`) are left out; the others are for a person to argue.
+//! text, [`orderings`] all that keeps threads and asynchronous operations in
+//! order, removed or weakened; [`Mutant::apply`] makes one, an [`Edit`] all that
+//! belong to one statement of the source. `CUDA_EMULATOR_SUBSTITUTE` has a
+//! program run it in place of its own, which is what a [`Trial`] does. A mutant
+//! that no test can notice because it computes the same is called equivalent.
+//! Those that exchange registers known to be equal (`values`) are left out; the
+//! others are for a person to argue: [`Equivalent`] is what such a list says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-mod removals;
+mod edit;
+mod equivalent;
+mod line;
+mod orderings;
+mod survey;
+mod trial;
 mod values;
 
-pub use removals::removals;
+pub use edit::{Edit, edits};
+pub use equivalent::{Equivalent, ListError};
+pub use orderings::orderings;
+pub use survey::{Family, Score, SurveyError, Tried, survey, untrue};
+pub use trial::{Outcome, Trial, TrialError};
 
 use crate::ptx::ast::{Function, Instruction, Statement};
 use crate::ptx::{self, ParseError};
+use line::Line;
 use values::{Values, registers, writes_first};
 
 /// What is changed.
@@ -28,8 +41,18 @@ pub enum Change {
     Constant,
     /// A guard or a comparison: negated, or its edge moved.
     Predicate,
-    /// A barrier or fence (in [`removals`], anything that orders): removed.
-    Barrier,
+    /// A barrier or fence (in [`orderings`], anything that orders): removed.
+    Removal,
+    /// A wait: for less, or for another phase; a barrier that is arrived at and not waited for.
+    Wait,
+    /// What an operation orders: less, or nothing.
+    Semantics,
+    /// The threads for whom it is ordered: fewer.
+    Scope,
+    /// The arrivals, threads or bytes that are counted: some fewer, or some more.
+    Count,
+    /// What makes a program quicker and changes nothing else: removed. No test need notice.
+    Hint,
 }
 
 /// One change of one line.
@@ -43,6 +66,8 @@ pub struct Mutant {
     pub source: Vec<(String, u32)>,
     /// What is changed.
     pub change: Change,
+    /// And how, in a few words.
+    pub how: &'static str,
     /// The line as it is.
     pub before: String,
     /// What it becomes.
@@ -52,13 +77,14 @@ pub struct Mutant {
 impl Mutant {
     /// The text with this change.
     pub fn apply(&self, ptx: &str) -> String {
-        let mut text = String::with_capacity(ptx.len() + 16);
-        for (line, number) in ptx.lines().zip(1u32..) {
-            text += if number == self.line { &self.after } else { line };
-            text.push('\n');
-        }
-        text
+        with_lines(ptx, &BTreeMap::from([(self.line, self.after.as_str())]))
     }
+}
+
+/// The text with other lines, by their numbers.
+fn with_lines(ptx: &str, changed: &BTreeMap<u32, &str>) -> String {
+    let lines = ptx.lines().zip(1u32..).map(|(line, number)| changed.get(&number).copied().unwrap_or(line));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 impl fmt::Display for Mutant {
@@ -68,7 +94,7 @@ impl fmt::Display for Mutant {
             write!(f, " < {file}:{line}")?;
         }
         let after = if self.after.is_empty() { "(removed)" } else { &self.after };
-        write!(f, ", {:?}: {} -> {after}", self.change, self.before)
+        write!(f, ", {:?} ({}): {} -> {after}", self.change, self.how, self.before)
     }
 }
 
@@ -96,6 +122,7 @@ fn walk(
             kernel,
             lines: &lines,
             files: &files,
+            has_clusters: architecture(&module.target).is_some_and(|number| number >= 90),
             source: Vec::new(),
             inlined: HashMap::new(),
             values: Values::of(body),
@@ -113,6 +140,8 @@ struct Walk<'a> {
     kernel: &'a Function,
     lines: &'a [&'a str],
     files: &'a HashMap<u32, &'a str>,
+    /// Is the target one whose blocks form clusters?
+    has_clusters: bool,
     source: Vec<(String, u32)>,
     /// Where the code of a line was inlined at, when last seen.
     inlined: HashMap<(u32, u32), (u32, u32)>,
@@ -167,7 +196,7 @@ impl<'a> Walk<'a> {
     }
 
     fn changes(&mut self, i: &'a Instruction, line: &Line<'a>) {
-        self.barrier(i, line.text);
+        self.barrier(i, line);
         self.predicate(i, line);
         for (n, operand) in line.operands.iter().enumerate() {
             self.constant(i, line, n, operand);
@@ -177,22 +206,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn push(&mut self, i: &Instruction, change: Change, before: &str, after: String) {
+    fn push(&mut self, i: &Instruction, change: Change, how: &'static str, line: &Line<'_>, after: String) {
         self.all.push(Mutant {
             kernel: self.kernel.name.clone(),
             line: i.line,
             source: self.source.clone(),
             change,
-            before: before.to_owned(),
+            how,
+            before: line.text.to_owned(),
             after,
         });
     }
 
-    fn barrier(&mut self, i: &Instruction, text: &str) {
+    fn barrier(&mut self, i: &Instruction, line: &Line<'_>) {
         // A reduction over a barrier has a result that something reads.
         let is_reduction = i.modifiers.iter().any(|m| m == "red");
         if matches!(i.opcode.as_str(), "bar" | "barrier" | "membar" | "fence") && !is_reduction {
-            self.push(i, Change::Barrier, text, String::new());
+            self.push(i, Change::Removal, "removed", line, String::new());
         }
     }
 
@@ -202,7 +232,7 @@ impl<'a> Walk<'a> {
                 Some(register) => format!("@{register}"),
                 None => guard.replacen('@', "@!", 1),
             };
-            self.push(i, Change::Predicate, line.text, line.text.replacen(guard, &negated, 1));
+            self.push(i, Change::Predicate, "negated", line, line.text.replacen(guard, &negated, 1));
         }
         let edges = [("lt", "le"), ("le", "lt"), ("gt", "ge"), ("ge", "gt"), ("eq", "ne"), ("ne", "eq")];
         if i.opcode == "setp"
@@ -210,7 +240,7 @@ impl<'a> Walk<'a> {
             && let Some((_, other)) = edges.iter().find(|(from, _)| from == word)
         {
             let (from, to) = (format!("setp.{word}."), format!("setp.{other}."));
-            self.push(i, Change::Predicate, line.text, line.text.replacen(&from, &to, 1));
+            self.push(i, Change::Predicate, "its edge moved", line, line.text.replacen(&from, &to, 1));
         }
     }
 
@@ -234,7 +264,7 @@ impl<'a> Walk<'a> {
             integer(operand).map(|value| value.wrapping_add(1).to_string())
         };
         if let Some(changed) = changed.filter(|c| c != operand) {
-            self.push(i, Change::Constant, line.text, line.with(n, &changed));
+            self.push(i, Change::Constant, "another number", line, line.with(n, &changed));
         }
     }
 
@@ -246,9 +276,20 @@ impl<'a> Walk<'a> {
             && *other != register
             && !self.values.are_equal(register, other)
         {
-            self.push(i, Change::Operand, line.text, line.with(n, &operand.replacen(register, other, 1)));
+            self.push(
+                i,
+                Change::Operand,
+                "another register",
+                line,
+                line.with(n, &operand.replacen(register, other, 1)),
+            );
         }
     }
+}
+
+/// 90 of `sm_90a`.
+fn architecture(target: &str) -> Option<u32> {
+    target.strip_prefix("sm_")?.trim_end_matches(char::is_alphabetic).parse().ok()
 }
 
 /// `%rd` of `%rd12`: registers whose names share it are of one type.
@@ -269,50 +310,6 @@ fn element_bytes(i: &Instruction) -> i64 {
     let bytes = bits.and_then(|b| b.parse::<i64>().ok()).map_or(4, |bits| bits / 8);
     let count = i.modifiers.iter().find_map(|m| m.strip_prefix('v')?.parse::<i64>().ok());
     bytes.max(1) * count.unwrap_or(1)
-}
-
-/// An instruction's line of text in its parts.
-struct Line<'a> {
-    text: &'a str,
-    guard: Option<&'a str>,
-    /// Up to the first operand.
-    head: &'a str,
-    operands: Vec<&'a str>,
-}
-
-impl<'a> Line<'a> {
-    /// `@%p1 mad.lo.s32 %r1, %r2, %r3, %r4;`, alone on its line.
-    fn of(text: &'a str) -> Option<Self> {
-        let body = text.strip_suffix(';').filter(|body| !body.contains([';', '"']))?;
-        let guard = body.starts_with('@').then(|| body.split_whitespace().next()).flatten();
-        let opcode = guard.map_or(body, |g| body[g.len()..].trim_start());
-        let operands = opcode.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
-        let head = &text[..body.len() - operands.len()];
-        // Commas within brackets belong to one operand.
-        let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
-        for (at, c) in operands.char_indices() {
-            match c {
-                '[' | '{' | '(' => depth += 1,
-                ']' | '}' | ')' => depth -= 1,
-                ',' if depth == 0 => {
-                    parts.push(operands[start..at].trim());
-                    start = at + 1;
-                }
-                _ => {}
-            }
-        }
-        if !operands.is_empty() {
-            parts.push(operands[start..].trim());
-        }
-        Some(Self { text, guard, head, operands: parts })
-    }
-
-    /// The line with another operand in place of the `n`th.
-    fn with(&self, n: usize, operand: &str) -> String {
-        let mut operands = self.operands.clone();
-        operands[n] = operand;
-        format!("{}{};", self.head, operands.join(", "))
-    }
 }
 
 #[cfg(test)]
@@ -359,7 +356,7 @@ ret;
                 (Constant, "setp.lt.u32 %p1, %r1, 6;"),
                 (Predicate, "@%p1 bra DONE;"),
                 (Constant, "add.u32 %r2, %r1, 17;"),
-                (Barrier, ""),
+                (Removal, ""),
                 (Constant, "bar.sync 1;"),
                 (Constant, "st.global.u32 [%rd1+12], %r1;"),
                 (Operand, "st.global.u32 [%rd1+8], %r2;"),
