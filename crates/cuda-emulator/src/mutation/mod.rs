@@ -10,7 +10,7 @@
 //! Those that exchange registers known to be equal (`values`) are left out; the
 //! others are for a person to argue: [`Equivalent`] is what such a list says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 mod edit;
@@ -27,7 +27,7 @@ pub use orderings::orderings;
 pub use survey::{Family, Score, SurveyError, Tried, survey, untrue};
 pub use trial::{Outcome, Trial, TrialError};
 
-use crate::ptx::ast::{Function, Instruction, Statement};
+use crate::ptx::ast::{Function, Instruction, Module, Operand, Statement};
 use crate::ptx::{self, ParseError};
 use line::Line;
 use values::{Values, registers, writes_first};
@@ -58,7 +58,7 @@ pub enum Change {
 /// One change of one line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mutant {
-    /// The kernel.
+    /// The kernel, or the function that one calls.
     pub kernel: String,
     /// Line of the PTX text, from 1.
     pub line: u32,
@@ -98,7 +98,7 @@ impl fmt::Display for Mutant {
     }
 }
 
-/// Every mutant of the kernels for whose name `of` holds, in the order of the text.
+/// Every mutant of the kernels for whose name `of` holds and of the functions that they call, in the order of the text.
 ///
 /// # Errors
 /// What the parser says of the text.
@@ -116,10 +116,10 @@ fn walk(
     let lines: Vec<&str> = ptx.lines().collect();
     let files: HashMap<u32, &str> = module.files.iter().map(|(n, path)| (*n, path.as_str())).collect();
     let mut all = Vec::new();
-    for kernel in module.functions.iter().filter(|f| f.is_entry && of(&f.name)) {
-        let body = kernel.body.as_deref().unwrap_or_default();
+    for function in reached(&module, of) {
+        let body = function.body.as_deref().unwrap_or_default();
         let mut walk = Walk {
-            kernel,
+            function,
             lines: &lines,
             files: &files,
             has_clusters: architecture(&module.target).is_some_and(|number| number >= 90),
@@ -135,9 +135,43 @@ fn walk(
     Ok(all)
 }
 
-/// One pass over a kernel.
+/// The kernels for whose name `of` holds, and the functions that they call by name, in the order of the text.
+fn reached(module: &Module, of: impl Fn(&str) -> bool) -> impl Iterator<Item = &Function> {
+    let kernels = module.functions.iter().filter(|f| f.is_entry && of(&f.name));
+    let mut names: HashSet<&str> = kernels.map(|kernel| kernel.name.as_str()).collect();
+    loop {
+        let before = names.len();
+        for function in &module.functions {
+            if names.contains(function.name.as_str()) {
+                called(function.body.as_deref().unwrap_or_default(), &mut names);
+            }
+        }
+        if names.len() == before {
+            return module.functions.iter().filter(move |function| names.contains(function.name.as_str()));
+        }
+    }
+}
+
+/// What calls name: functions, and registers, whose names no function has.
+fn called<'a>(body: &'a [Statement], names: &mut HashSet<&'a str>) {
+    for statement in body {
+        match statement {
+            Statement::Instruction(i) if i.opcode == "call" => {
+                names.extend(i.operands.iter().filter_map(|operand| match operand {
+                    Operand::Name { name, .. } => Some(name.as_str()),
+                    _ => None,
+                }));
+            }
+            Statement::CallTargets { functions, .. } => names.extend(functions.iter().map(String::as_str)),
+            Statement::Block(inner) => called(inner, names),
+            _ => {}
+        }
+    }
+}
+
+/// One pass over a function.
 struct Walk<'a> {
-    kernel: &'a Function,
+    function: &'a Function,
     lines: &'a [&'a str],
     files: &'a HashMap<u32, &'a str>,
     /// Is the target one whose blocks form clusters?
@@ -208,7 +242,7 @@ impl<'a> Walk<'a> {
 
     fn push(&mut self, i: &Instruction, change: Change, how: &'static str, line: &Line<'_>, after: String) {
         self.all.push(Mutant {
-            kernel: self.kernel.name.clone(),
+            kernel: self.function.name.clone(),
             line: i.line,
             source: self.source.clone(),
             change,
@@ -314,7 +348,7 @@ fn element_bytes(i: &Instruction) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, mutants};
+    use super::{Change, mutants, orderings};
 
     const PTX: &str = "
 .version 8.0
@@ -370,5 +404,33 @@ ret;
             let changed: Vec<_> = text.lines().zip(PTX.lines()).filter(|(a, b)| a != b).collect();
             assert_eq!(changed, [(mutant.after.as_str(), mutant.before.as_str())]);
         }
+    }
+
+    #[test]
+    fn functions_that_are_called_belong_to_a_kernel() {
+        let ptx = ".version 8.0
+.target sm_90a
+.address_size 64
+.func inner() {
+bar.sync 0;
+ret; }
+.func outer() {
+call inner;
+bar.sync 1;
+ret; }
+.func unused() {
+bar.sync 2;
+ret; }
+.visible .entry k() {
+call outer;
+bar.sync 3;
+ret; }
+.visible .entry other() {
+bar.sync 4;
+ret; }
+";
+        let all = orderings(ptx, |name| name == "k").unwrap();
+        let listed: Vec<_> = all.iter().map(|m| (m.kernel.as_str(), m.before.as_str())).collect();
+        assert_eq!(listed, [("inner", "bar.sync 0;"), ("outer", "bar.sync 1;"), ("k", "bar.sync 3;")]);
     }
 }

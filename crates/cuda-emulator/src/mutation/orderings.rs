@@ -6,8 +6,8 @@ use super::{Change, Line, Mutant, integer};
 use crate::ptx::ParseError;
 use crate::ptx::ast::Instruction;
 
-/// Every barrier, fence, arrival, commit and wait of the kernels for whose name `of` holds, each removed and in each
-/// weaker form, in the order of the text; hints, which order nothing, removed too.
+/// Every barrier, fence, arrival, commit and wait of the kernels for whose name `of` holds and of the functions that they
+/// call, each removed and in each weaker form, in the order of the text; hints, which order nothing, removed too.
 ///
 /// A wait for an mbarrier is not removed but over at once, since something reads whether it is; an arrival whose token
 /// something reads leaves a zero there. A reduction over a barrier stays: its result is read.
