@@ -18,6 +18,8 @@ use crate::verdict::{Finding, Stand, Verdict};
 /// A block that has executed so many instructions without doing anything that
 /// others could see lets other blocks run.
 const SPIN: u64 = 1 << 16;
+/// Under a seed one block in so many is impatient.
+const IMPATIENT: usize = 4;
 /// Named barriers of a block.
 pub const BARRIERS: usize = 16;
 
@@ -91,6 +93,8 @@ pub struct BlockState {
     pub no_shadow: NoShadow,
     /// What the manual leaves open happens by it.
     pub chance: Random,
+    /// Does every wait give up once before its phase is complete?
+    pub impatient: bool,
 }
 
 impl BlockState {
@@ -175,6 +179,8 @@ impl Block {
             Some(_) => Clock::new(crew, rank as usize * crew.each + w),
             None => Clock::default(),
         };
+        let mut chance = Random::new(seed.rotate_left(32));
+        let impatient = chance.one_in(IMPATIENT);
         Self {
             state: BlockState {
                 index,
@@ -190,7 +196,8 @@ impl Block {
                 written: Vec::new(),
                 ended: Order::default(),
                 no_shadow: NoShadow::new(),
-                chance: Random::new(seed.rotate_left(32)),
+                chance,
+                impatient,
             },
             warps: (0..warps).map(|w| Warp::new(launch, w, lanes(w), clock(w as usize))).collect(),
             next: 0,

@@ -2,7 +2,7 @@
 //! any more, and shared memory that others may still reach.
 
 use super::Cpu;
-use super::order::Mark;
+use super::order::{Mark, Scope};
 use crate::verdict::{Place, Verdict};
 
 impl Cpu<'_> {
@@ -45,9 +45,10 @@ impl Cpu<'_> {
     /// Barriers wait for ended threads no longer, so that what they did counts as come before.
     fn end_warp(&mut self) {
         for barrier in &mut self.block.barriers {
-            self.warp.clock.release(&mut barrier.gate.arriving);
+            barrier.gate.arrive(&mut self.warp.clock, Scope::Cta, Scope::Cta, false);
         }
-        self.warp.clock.release(&mut self.cluster.barrier.gate.arriving);
+        let gate = &mut self.cluster.barrier.gate;
+        gate.arrive(&mut self.warp.clock, Scope::Cluster, Scope::Cluster, false);
         self.block.ended.join(self.warp.clock.order());
     }
 
@@ -60,7 +61,7 @@ impl Cpu<'_> {
         }
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
         watch.ended = true;
-        let unseen = |mark: &&Mark| !self.block.ended.has_seen(**mark);
+        let unseen = |mark: &&Mark| !self.block.ended.has_left(**mark);
         match watch.remote.iter().find(unseen).copied() {
             None => Ok(()),
             Some(mark) => Err(Verdict::InFlight { what: what(), pending: Box::new(self.place_of(mark)) }),

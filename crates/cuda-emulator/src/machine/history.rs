@@ -450,7 +450,8 @@ impl Toucher<'_> {
     }
 
     fn behind(&self, mark: Mark, writes: bool) -> Result<(), Clash> {
-        if self.clock.has_seen(mark) { Ok(()) } else { Err(Clash::Unordered(mark, writes)) }
+        let is_over = if writes { self.clock.has_seen(mark) } else { self.clock.has_left(mark) };
+        if is_over { Ok(()) } else { Err(Clash::Unordered(mark, writes)) }
     }
 
     fn behind_all(&self, past: Past, writes: bool) -> Result<(), Clash> {

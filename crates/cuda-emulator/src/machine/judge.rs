@@ -80,7 +80,7 @@ impl ClusterState {
             }
         }
         if let Some(barrier) = self.mbarriers[rank as usize].get_mut(address) {
-            barrier.gate.arriving.join_landing(landing, self.crew.warps);
+            barrier.gate.arriving.near.join_landing(landing, self.crew.warps);
         }
         self.end_reading(transfer.id(), |mark| mark.landed(landing));
     }

@@ -254,14 +254,23 @@ struct Seen {
     counts: Vec<u32>,
     /// Of the warps' counts, what lies behind a `fence.proxy.async` for shared memory, or for global memory.
     fenced: [Vec<u32>; 2],
+    /// The same as `counts`, of what has been read and may be overwritten; mostly empty, since what is seen is over.
+    left: Vec<u32>,
 }
 
 impl Seen {
     fn join(&mut self, other: &Seen) {
+        raise(&mut self.left, &other.left);
         self.reach(other.counts.len(), other.warps());
         self.counts.iter_mut().zip(&other.counts).for_each(|(to, from)| *to = (*to).max(*from));
         let fenced = self.fenced.iter_mut().flatten().zip(other.fenced.iter().flatten());
         fenced.for_each(|(to, from)| *to = (*to).max(*from));
+    }
+
+    /// What the other one has seen has been left here.
+    fn join_left(&mut self, other: &Seen) {
+        raise(&mut self.left, &other.left);
+        raise(&mut self.left, &other.counts);
     }
 
     /// Has so many entries, at least.
@@ -295,6 +304,10 @@ impl Seen {
         self.counts.get(self.entry(mark)).map(|seen| *seen >= mark.count)
     }
 
+    fn has_left(&self, mark: Mark) -> bool {
+        self.left.get(self.entry(mark)).is_some_and(|left| *left >= mark.count)
+    }
+
     fn has_fenced(&self, mark: Mark, side: Side) -> Option<bool> {
         self.fenced[side as usize].get(usize::from(mark.warp)).map(|fenced| *fenced >= mark.count)
     }
@@ -303,6 +316,14 @@ impl Seen {
         let warps = self.warps();
         self.fenced[side as usize].copy_from_slice(&self.counts[..warps]);
     }
+}
+
+/// Each entry at least as high as the other's.
+fn raise(to: &mut Vec<u32>, from: &[u32]) {
+    if to.len() < from.len() {
+        to.resize(from.len(), 0);
+    }
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = (*to).max(*from));
 }
 
 /// What has been seen, of the own cluster and of others.
@@ -318,7 +339,8 @@ pub struct Order {
 impl Order {
     /// Nothing seen, for a cluster of so many warps.
     pub fn new(cluster: u32, warps: usize) -> Self {
-        let own = Seen { counts: vec![0; 3 * warps], fenced: [vec![0; warps], vec![0; warps]] };
+        let fenced = [vec![0; warps], vec![0; warps]];
+        let own = Seen { counts: vec![0; 3 * warps], fenced, left: Vec::new() };
         Self { cluster, own, others: BTreeMap::new() }
     }
 
@@ -339,6 +361,17 @@ impl Order {
         }
     }
 
+    /// What the other one has seen of reading is over here too: it may be overwritten.
+    pub fn join_left(&mut self, other: &Order) {
+        if self.cluster == 0 {
+            self.cluster = other.cluster;
+        }
+        match other.cluster == 0 || self.cluster == other.cluster {
+            true => self.own.join_left(&other.own),
+            false => self.others.entry(other.cluster).or_default().join_left(&other.own),
+        }
+    }
+
     /// A landing is seen, in a cluster of so many warps.
     pub fn join_landing(&mut self, landing: Landing, warps: usize) {
         let entry = 3 * warps + landing.number();
@@ -349,6 +382,7 @@ impl Order {
     fn forget(&mut self) {
         self.own.counts.fill(0);
         self.own.fenced.iter_mut().for_each(|fenced| fenced.fill(0));
+        self.own.left.clear();
         self.others.clear();
     }
 
@@ -364,6 +398,15 @@ impl Order {
             true => self.own.has(mark).unwrap_or(self.is_idle()),
             false => self.has_seen_abroad(mark),
         }
+    }
+
+    /// Is it over, if it is a read, so that its place may be overwritten?
+    pub fn has_left(&self, mark: Mark) -> bool {
+        self.has_seen(mark)
+            || match mark.cluster == self.cluster {
+                true => self.own.has_left(mark),
+                false => self.others.get(&mark.cluster).is_some_and(|seen| seen.has_left(mark)),
+            }
     }
 
     #[cold]
@@ -477,6 +520,11 @@ impl Clock {
     #[inline(always)]
     pub fn has_seen(&self, mark: Mark) -> bool {
         self.order.has_seen(mark) || self.crew.earlier.have_ended(mark.cluster)
+    }
+
+    /// Is it over, if it is a read, so that its place may be overwritten?
+    pub fn has_left(&self, mark: Mark) -> bool {
+        self.has_seen(mark) || self.order.has_left(mark)
     }
 
     /// Does what a warp did itself come before, with a `fence.proxy.async` or the end of its launch between?
@@ -617,18 +665,73 @@ impl Clock {
 }
 
 /// A barrier, as far as order goes.
+///
+/// Who arrives and who waits take part in each other's scope, or not. If not, what the one has written is not seen by
+/// the other, but what it has read is over: that is the reading here of what PTX has a wait guarantee ("mbarrier:
+/// test_wait, try_wait": writes before an arrival are visible to threads of the scope, and accesses behind the wait are
+/// not to what came before the arrival of any participant).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gate {
     /// From those who have arrived in the running phase.
-    pub arriving: Order,
+    pub arriving: Passage,
     /// From those of completed phases.
-    pub passed: Order,
+    pub passed: Passage,
+}
+
+/// What goes through a barrier.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// From the block of those who wait.
+    pub near: Order,
+    /// From other blocks of the cluster, for those who wait in its scope.
+    far: Order,
+    /// What all have left.
+    left: Order,
 }
 
 impl Gate {
     /// The phase is complete.
     pub fn complete(&mut self) {
-        self.passed.join(&self.arriving);
-        self.arriving.forget();
+        let Passage { near, far, left } = &mut self.arriving;
+        self.passed.near.join(near);
+        self.passed.far.join(far);
+        self.passed.left.join(left);
+        [near, far, left].into_iter().for_each(Order::forget);
+    }
+
+    /// A warp arrives: `from` says how far it is from those who wait, `scope` who is to see what it did.
+    pub fn arrive(&mut self, clock: &mut Clock, from: Scope, scope: Scope, relaxed: bool) {
+        let handed_on = if relaxed { &clock.offered[from as usize] } else { &clock.order };
+        match from {
+            Scope::Cta => self.arriving.near.join(handed_on),
+            _ => {
+                if scope >= from {
+                    self.arriving.far.join(handed_on);
+                }
+                self.arriving.left.join_left(handed_on);
+            }
+        }
+        if !relaxed {
+            clock.count();
+        }
+    }
+
+    /// A warp has waited for a phase.
+    pub fn wait(&self, clock: &mut Clock, scope: Scope, relaxed: bool) {
+        let Passage { near, far, left } = &self.passed;
+        let (near_to, far_to) = match relaxed {
+            true => {
+                let [cta, cluster, _] = &mut clock.met;
+                (cta, Some(cluster))
+            }
+            false => (&mut clock.order, None),
+        };
+        near_to.join(near);
+        near_to.join_left(left);
+        match far_to {
+            Some(met) => met.join(far),
+            None if scope >= Scope::Cluster => near_to.join(far),
+            None => {}
+        }
     }
 }

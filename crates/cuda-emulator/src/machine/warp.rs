@@ -57,6 +57,8 @@ pub struct Warp {
     pub async_copies: Vec<AsyncCopies>,
     /// What comes before what it does.
     pub clock: Clock,
+    /// The wait for an mbarrier's phase that has given up last.
+    pub gave_up: Option<(u32, u64)>,
     /// Whether the grids that were launched before are known to have ended.
     pub has_waited: bool,
     fragments: Vec<Fragment>,
@@ -148,6 +150,7 @@ impl Warp {
             stacks: Vec::new(),
             async_copies: Vec::new(),
             clock,
+            gave_up: None,
             has_waited: !launch.overlaps,
             fragments: vec![Fragment {
                 pc: 0,

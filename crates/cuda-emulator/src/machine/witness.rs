@@ -60,15 +60,16 @@ enum Event {
     WaitForMultiply(bool),
     /// One of the copies in flight lands on its mbarrier.
     Land(prop::sample::Index),
-    /// At a barrier, relaxed or not.
-    Arrive(usize, bool),
-    Wait(usize, bool),
+    /// At a barrier, in a scope, relaxed or not.
+    Arrive(usize, Scope, bool),
+    Wait(usize, Scope, bool),
     /// A barrier's phase is complete.
     Complete(usize),
     /// What is mostly done: the warp fences and arrives, copies land, another warp waits; some of it may be missing.
     HandOver {
         gate: usize,
         to: usize,
+        scope: Scope,
         fences: bool,
         arrives: bool,
         lands: bool,
@@ -103,11 +104,14 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::WaitForRead),
         3 => any::<bool>().prop_map(Event::WaitForMultiply),
         5 => any::<prop::sample::Index>().prop_map(Event::Land),
-        5 => (gate(), prop::bool::weighted(0.3)).prop_map(|(gate, relaxed)| Event::Arrive(gate, relaxed)),
-        6 => (gate(), prop::bool::weighted(0.3)).prop_map(|(gate, relaxed)| Event::Wait(gate, relaxed)),
+        5 => (gate(), scope(), prop::bool::weighted(0.3))
+            .prop_map(|(gate, scope, relaxed)| Event::Arrive(gate, scope, relaxed)),
+        6 => (gate(), scope(), prop::bool::weighted(0.3))
+            .prop_map(|(gate, scope, relaxed)| Event::Wait(gate, scope, relaxed)),
         5 => gate().prop_map(Event::Complete),
-        20 => (gate(), 0..WARPS, any::<bool>(), prop::bool::weighted(0.7), any::<bool>())
-            .prop_map(|(gate, to, fences, arrives, lands)| Event::HandOver { gate, to, fences, arrives, lands }),
+        20 => (gate(), 0..WARPS, scope(), any::<bool>(), prop::bool::weighted(0.7), any::<bool>()).prop_map(
+            |(gate, to, scope, fences, arrives, lands)| Event::HandOver { gate, to, scope, fences, arrives, lands }
+        ),
         4 => (0..PLACES, scope(), any::<bool>(), any::<bool>()).prop_map(|(place, scope, releases, acquires)| {
             Event::Atomic(place, Semantics { scope, releases, acquires })
         }),
@@ -128,22 +132,43 @@ type Node = usize;
 struct Graph {
     /// Of each node, whether each of those up to it comes before it, or is it.
     before: Vec<Vec<bool>>,
+    /// The same, of what has been read: some ways lead only so far.
+    left: Vec<Vec<bool>>,
 }
 
 impl Graph {
     fn add(&mut self, behind: impl IntoIterator<Item = Node>) -> Node {
+        self.add_left(behind, [])
+    }
+
+    /// A node behind some, and behind what others have read.
+    fn add_left(
+        &mut self,
+        behind: impl IntoIterator<Item = Node>,
+        behind_left: impl IntoIterator<Item = Node>,
+    ) -> Node {
         let node = self.before.len();
         let mut before = vec![false; node + 1];
         before[node] = true;
+        let mut left = before.clone();
+        let join =
+            |to: &mut Vec<bool>, from: &[bool]| to.iter_mut().zip(from).for_each(|(to, from)| *to |= from);
         for other in behind {
-            before.iter_mut().zip(&self.before[other]).for_each(|(to, from)| *to |= from);
+            join(&mut before, &self.before[other]);
+            join(&mut left, &self.left[other]);
         }
+        behind_left.into_iter().for_each(|other| join(&mut left, &self.left[other]));
         self.before.push(before);
+        self.left.push(left);
         node
     }
 
     fn is_before(&self, a: Node, b: Node) -> bool {
         self.before[b].get(a) == Some(&true)
+    }
+
+    fn is_left(&self, a: Node, b: Node) -> bool {
+        self.left[b].get(a) == Some(&true)
     }
 }
 
@@ -169,6 +194,14 @@ struct Access {
     /// None: it is in flight.
     end: Option<Node>,
     range: Range,
+}
+
+/// The barrier of the other block than the first.
+const FAR: usize = 1;
+
+/// A warp of the block whose barrier it is.
+fn home(gate: usize) -> usize {
+    if gate == FAR { WARPGROUP } else { 0 }
 }
 
 /// The narrowest scope in which two warps are: the first four are a block.
@@ -201,6 +234,14 @@ fn stands_for(via: Kind, earlier: Kind, later: Kind) -> bool {
     }
 }
 
+/// What goes through a barrier: from its block, from others, and what all have left.
+#[derive(Default)]
+struct Passages {
+    near: Vec<Node>,
+    far: Vec<Node>,
+    left: Vec<Node>,
+}
+
 #[derive(Default)]
 struct Witness {
     graph: Graph,
@@ -213,13 +254,14 @@ struct Witness {
     /// Accesses to each cell.
     cells: [Vec<usize>; CELLS],
     /// What has arrived at each barrier in the running phase, and the last completed one.
-    arrived: [Vec<Node>; GATES],
-    passed: [Option<Node>; GATES],
+    arrived: [Passages; GATES],
+    passed: [Passages; GATES],
     /// What was released at each place: by whom, for which scope.
     flags: [Vec<(usize, Scope, Node)>; PLACES],
     /// What each warp's relaxed arrivals hand on, and its relaxed waits have met, by the scope of the fence.
     offered: [[Vec<Node>; Scope::ALL]; WARPS],
     met: [[Vec<Node>; Scope::ALL]; WARPS],
+    met_left: [Vec<Node>; WARPS],
     /// Has the warp executed a fence?
     has_fenced: [bool; WARPS],
     /// Initialisations of mbarriers, by warp.
@@ -243,7 +285,16 @@ impl Witness {
 
     /// A warp's next event.
     fn event(&mut self, warp: usize, behind: impl IntoIterator<Item = Node>) -> Node {
-        self.last[warp] = self.graph.add([self.last[warp]].into_iter().chain(behind));
+        self.event_left(warp, behind, [])
+    }
+
+    fn event_left(
+        &mut self,
+        warp: usize,
+        behind: impl IntoIterator<Item = Node>,
+        left: impl IntoIterator<Item = Node>,
+    ) -> Node {
+        self.last[warp] = self.graph.add_left([self.last[warp]].into_iter().chain(behind), left);
         self.last[warp]
     }
 
@@ -260,14 +311,16 @@ impl Witness {
     fn is_behind(&self, warp: usize, kind: Kind, cell: usize, nth: usize) -> bool {
         let access = &self.accesses[self.cells[cell][nth]];
         let Some(end) = access.end else { return false };
+        let reads = matches!(access.kind, Kind::Load | Kind::Read);
+        let leads = |a, b| if reads { self.graph.is_left(a, b) } else { self.graph.is_before(a, b) };
         let needs_fence = access.kind == Kind::Store && matches!(kind, Kind::Read | Kind::Reduce);
         let stands_between = |other: usize| {
             let via = &self.accesses[self.cells[cell][other]];
             stands_for(via.kind, access.kind, kind)
-                && self.graph.is_before(end, via.begin)
+                && leads(end, via.begin)
                 && self.is_behind(warp, kind, cell, other)
         };
-        let is_before = if needs_fence { self.knows_fenced(warp, end) } else { self.knows(warp, end) };
+        let is_before = if needs_fence { self.knows_fenced(warp, end) } else { leads(end, self.last[warp]) };
         is_before || (nth + 1..self.cells[cell].len()).any(stands_between)
     }
 
@@ -376,28 +429,29 @@ impl World {
                     self.land(which.index(self.copies.len()));
                 }
             }
-            Event::Arrive(gate, relaxed) => self.arrive(warp, gate, relaxed),
-            Event::Wait(gate, relaxed) => self.wait(warp, gate, relaxed),
+            Event::Arrive(gate, scope, relaxed) => self.arrive(warp, gate, scope, relaxed),
+            Event::Wait(gate, scope, relaxed) => self.wait(warp, gate, scope, relaxed),
             Event::Complete(gate) => self.complete(gate),
-            Event::HandOver { gate, to, fences, arrives, lands } => {
+            Event::HandOver { gate, to, scope, fences, arrives, lands } => {
                 if fences {
                     self.happens(warp, &Event::FenceProxies(Side::Shared));
                 }
                 if arrives {
-                    self.arrive(warp, gate, false);
+                    self.arrive(warp, gate, scope, false);
                 }
                 while lands && let Some(nth) = self.copies.iter().position(|copy| copy.gate == Some(gate)) {
                     self.land(nth);
                 }
                 self.complete(gate);
-                self.wait(to, gate, false);
+                self.wait(if gate == FAR { WARPGROUP } else { to % WARPGROUP }, gate, scope, false);
             }
             Event::Atomic(place, semantics) => self.atomic(warp, place, semantics),
             Event::Fence(scope) => {
                 self.clocks[warp].fence(scope);
                 let met = &self.witness.met[warp][..=scope as usize];
                 let behind: Vec<Node> = met.iter().flatten().copied().collect();
-                let node = self.witness.event(warp, behind);
+                let left = self.witness.met_left[warp].clone();
+                let node = self.witness.event_left(warp, behind, left);
                 let offered = &mut self.witness.offered[warp][..=scope as usize];
                 offered.iter_mut().for_each(|offered| offered.push(node));
                 self.witness.has_fenced[warp] = true;
@@ -586,42 +640,59 @@ impl World {
         let landing = self.landings.next((0, gate as u32));
         let mark = copy.mark.landed(landing);
         let node = self.witness.graph.add([]);
-        self.witness.arrived[gate].push(node);
+        self.witness.arrived[gate].near.push(node);
         let access = &mut self.witness.accesses[copy.access];
         access.end = Some(node);
         match access.kind {
             Kind::Read => self.history.end_read(bytes(access.range), mark),
             _ => self.history.land(bytes(access.range), copy.mark, landing),
         }
-        self.gates[gate].arriving.join_landing(landing, WARPS);
+        self.gates[gate].arriving.near.join_landing(landing, WARPS);
         self.marks.push((mark, node));
     }
 
-    fn arrive(&mut self, warp: usize, gate: usize, relaxed: bool) {
-        if relaxed {
-            self.clocks[warp].release_relaxed(&mut self.gates[gate].arriving, Scope::Cta);
-            self.witness.arrived[gate].extend(&self.witness.offered[warp][0]);
+    fn arrive(&mut self, warp: usize, gate: usize, scope: Scope, relaxed: bool) {
+        let from = scope_of(warp, home(gate));
+        self.gates[gate].arrive(&mut self.clocks[warp], from, scope, relaxed);
+        let nodes = match relaxed {
+            true => self.witness.offered[warp][from as usize].clone(),
+            false => vec![self.witness.event(warp, [])],
+        };
+        let arrived = &mut self.witness.arrived[gate];
+        if from == Scope::Cta {
+            arrived.near.extend(nodes);
         } else {
-            self.clocks[warp].release(&mut self.gates[gate].arriving);
-            let node = self.witness.event(warp, []);
-            self.witness.arrived[gate].push(node);
+            arrived.left.extend(&nodes);
+            if scope >= from {
+                arrived.far.extend(nodes);
+            }
         }
     }
 
     fn complete(&mut self, gate: usize) {
         self.gates[gate].complete();
-        let behind = self.witness.arrived[gate].drain(..).chain(self.witness.passed[gate]);
-        self.witness.passed[gate] = Some(self.witness.graph.add(behind));
+        let Passages { near, far, left } = std::mem::take(&mut self.witness.arrived[gate]);
+        let passed = &mut self.witness.passed[gate];
+        passed.near.extend(near);
+        passed.far.extend(far);
+        passed.left.extend(left);
     }
 
-    fn wait(&mut self, warp: usize, gate: usize, relaxed: bool) {
-        let passed = &self.gates[gate].passed;
+    /// Only warps of its block wait at a barrier.
+    fn wait(&mut self, warp: usize, gate: usize, scope: Scope, relaxed: bool) {
+        if scope_of(warp, home(gate)) != Scope::Cta {
+            return;
+        }
+        self.gates[gate].wait(&mut self.clocks[warp], scope, relaxed);
+        let Passages { near, far, left } = &self.witness.passed[gate];
         if relaxed {
-            self.clocks[warp].acquire_relaxed(passed, Scope::Cta);
-            self.witness.met[warp][0].extend(self.witness.passed[gate]);
+            self.witness.met[warp][0].extend(near);
+            self.witness.met[warp][1].extend(far);
+            self.witness.met_left[warp].extend(left);
         } else {
-            self.clocks[warp].acquire(passed);
-            self.witness.event(warp, self.witness.passed[gate]);
+            let far = far.iter().filter(|_| scope >= Scope::Cluster);
+            let (behind, left): (Vec<Node>, _) = (near.iter().chain(far).copied().collect(), left.clone());
+            self.witness.event_left(warp, behind, left);
         }
     }
 
@@ -633,7 +704,9 @@ impl World {
             }
             for (mark, node) in &self.marks {
                 let known = self.witness.knows(warp, *node);
-                assert_eq!(clock.order().has_seen(*mark), known, "warp {warp} of {mark:?}");
+                assert_eq!(clock.has_seen(*mark), known, "warp {warp} of {mark:?}");
+                let left = self.witness.graph.is_left(*node, self.witness.last[warp]);
+                assert_eq!(clock.has_left(*mark), left, "warp {warp} of {mark:?}, left");
             }
             for (mark, node) in &self.stores {
                 let known = self.witness.knows_fenced(warp, *node);

@@ -48,7 +48,8 @@ fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let flip = if i.aux & NEGATED != 0 { u32::MAX } else { 0 };
         holds = (cpu.warp.registers.pred(cpu.kernel, i.src[2]) ^ flip) & mask;
     }
-    cpu.warp.clock.release(&mut cpu.block.barriers[number as usize].gate.arriving);
+    let gate = &mut cpu.block.barriers[number as usize].gate;
+    gate.arrive(&mut cpu.warp.clock, Scope::Cta, Scope::Cta, false);
     let by_warp = if mask == cpu.warp.live { 32 } else { mask.count_ones() };
     match cpu.block.arrive(number, count, mask.count_ones(), by_warp, holds.count_ones()) {
         Ok(_) if i.aux & ARRIVE != 0 => Flow::Next,
@@ -64,7 +65,7 @@ fn finish(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         Ok(number) => number.unwrap_or(0),
         Err(flow) => return flow,
     };
-    cpu.warp.clock.acquire(&cpu.block.barriers[number as usize].gate.passed);
+    cpu.block.barriers[number as usize].gate.wait(&mut cpu.warp.clock, Scope::Cta, false);
     if !i.dst[0].is_some() {
         return Flow::Next;
     }

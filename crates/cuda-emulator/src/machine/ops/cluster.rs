@@ -85,11 +85,8 @@ fn arrive(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let problem = "a thread arrives at the cluster's barrier twice without a wait between".to_owned();
         return cpu.fault(Verdict::Operand { problem }, 1 << lane);
     }
-    let arriving = &mut cpu.cluster.barrier.gate.arriving;
-    match i.aux & RELAXED {
-        0 => cpu.warp.clock.release(arriving),
-        _ => cpu.warp.clock.release_relaxed(arriving, Scope::Cluster),
-    }
+    let relaxed = i.aux & RELAXED != 0;
+    cpu.cluster.barrier.gate.arrive(&mut cpu.warp.clock, Scope::Cluster, Scope::Cluster, relaxed);
     let phase = cpu.cluster.arrive(mask.count_ones());
     cpu.block.events += 1;
     for (lane, arrival) in cpu.warp.cluster_arrivals.iter_mut().enumerate() {
@@ -117,7 +114,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             }
         }
     }
-    cpu.warp.clock.acquire(&cpu.cluster.barrier.gate.passed);
+    cpu.cluster.barrier.gate.wait(&mut cpu.warp.clock, Scope::Cluster, false);
     for (lane, arrival) in cpu.warp.cluster_arrivals.iter_mut().enumerate() {
         if mask >> lane & 1 == 1 {
             *arrival = None;

@@ -23,7 +23,9 @@ const PARITY: u32 = 8;
 const BLOCKS: u32 = 16;
 /// The operation orders nothing but what a fence beside it does.
 const RELAXED: u32 = 32;
-/// Under a seed one wait in so many gives up before its phase is complete.
+/// It takes part in the scope of the cluster, not only of the block.
+const CLUSTER: u32 = 64;
+/// Under a seed one wait in so many gives up before its phase is complete; in an impatient block each does, once.
 const GIVES_UP: usize = 8;
 /// The state space is in the bits from here on.
 const SPACE: u32 = 8;
@@ -34,6 +36,10 @@ fn space_in(i: &Inst) -> Space {
         1 => Space::Shared,
         _ => Space::Cluster,
     }
+}
+
+fn scope_in(flags: u32) -> Scope {
+    if flags & CLUSTER != 0 { Scope::Cluster } else { Scope::Cta }
 }
 
 fn lanes_of(mask: u32) -> impl Iterator<Item = usize> {
@@ -91,10 +97,9 @@ impl Cpu<'_> {
             if last.replace((rank, address)) != Some((rank, address))
                 && let Some(barrier) = self.cluster.mbarriers[rank as usize].get_mut(address)
             {
-                match flags & RELAXED {
-                    0 => self.warp.clock.release(&mut barrier.gate.arriving),
-                    _ => self.warp.clock.release_relaxed(&mut barrier.gate.arriving, Scope::Cta),
-                }
+                let clock = &mut self.warp.clock;
+                let from = clock.scope_of(self.cluster.crew.cluster, rank as usize * self.cluster.crew.each);
+                barrier.gate.arrive(clock, from, scope_in(flags), flags & RELAXED != 0);
             }
         }
     }
@@ -112,6 +117,12 @@ impl Cpu<'_> {
                 Err(self.fault(Verdict::Mbarrier { address, problem }, 1 << lane))
             }
         }
+    }
+
+    /// Is the time of a wait up before its phase is complete?
+    fn gives_up(&mut self, address: u32, phase: u64) -> bool {
+        let again = self.warp.gave_up.replace((address, phase)) == Some((address, phase));
+        self.block.impatient && !again || self.block.chance.one_in(GIVES_UP)
     }
 
     /// Does something with the mbarrier of a lane.
@@ -296,10 +307,8 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         let now = match cpu.with_mbarrier(lane, places[lane], |b| Ok((passed(b, lane), b.phase()))) {
             Ok((true, _)) => {
                 if let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address) {
-                    match i.aux & RELAXED {
-                        0 => cpu.warp.clock.acquire(&barrier.gate.passed),
-                        _ => cpu.warp.clock.acquire_relaxed(&barrier.gate.passed, Scope::Cta),
-                    }
+                    let relaxed = i.aux & RELAXED != 0;
+                    barrier.gate.wait(&mut cpu.warp.clock, scope_in(i.aux), relaxed);
                 }
                 true
             }
@@ -314,7 +323,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
     if let (0, Some(Wait::Mbarrier(address, phase, _)), false) = (done, waits, cpu.resumed)
         && i.aux & BLOCKS != 0
-        && !cpu.block.chance.one_in(GIVES_UP)
+        && !cpu.gives_up(address, phase)
     {
         return Flow::Wait(Wait::Mbarrier(address, phase, cpu.cluster.polls));
     }
@@ -345,8 +354,9 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
             Some("noComplete") if arrives => flags |= NO_COMPLETE,
             Some("parity") if waits => flags |= PARITY,
             Some("relaxed") => flags |= RELAXED,
-            // What is not relaxed is this; the order is one for all scopes.
-            Some("acquire" | "release" | "cta" | "cluster") => {}
+            // What is not relaxed is this, and in the scope of the block.
+            Some("acquire" | "release" | "cta") => {}
+            Some("cluster") => flags |= CLUSTER,
             _ => break,
         }
         m.advance();
