@@ -44,6 +44,7 @@ impl Cpu<'_> {
 
     /// Barriers wait for ended threads no longer, so that what they did counts as come before.
     fn end_warp(&mut self) {
+        self.acting_clock();
         for barrier in &mut self.block.barriers {
             barrier.gate.arrive(&mut self.warp.clock, Scope::Cta, Scope::Cta, false);
         }

@@ -40,7 +40,7 @@ impl Flags {
     }
 
     /// A write: what its warp hands on is there.
-    pub fn write(&mut self, address: u64, clock: &Clock, semantics: Semantics) {
+    pub fn write(&mut self, address: u64, clock: &mut Clock, semantics: Semantics) {
         if !semantics.releases && !clock.hands_on() {
             return;
         }
@@ -55,7 +55,7 @@ impl Flags {
             if scope <= semantics.scope {
                 let to = &mut all[nth].by[scope as usize];
                 match semantics.releases {
-                    true => to.join(clock.order()),
+                    true => clock.offer(to),
                     false => clock.release_relaxed(to, scope),
                 }
             }

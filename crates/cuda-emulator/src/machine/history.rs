@@ -9,7 +9,7 @@
 //! are touched as a whole. Of each grain, or byte, the last accesses of every kind are
 //! kept: all that are not known to come before another one of the kind.
 
-use super::order::{Clock, Landing, Mark, Scope, Side};
+use super::order::{Clock, Landing, Lanes, Mark, Scope, Side};
 use super::past::{Past, Pasts};
 
 /// Bytes of a grain.
@@ -61,6 +61,10 @@ impl Grain {
         [&mut self.stored, &mut self.written, &mut self.loaded, &mut self.read]
     }
 
+    fn all(&self) -> [Past; 4] {
+        [self.stored, self.written, self.loaded, self.read]
+    }
+
     /// All that wrote.
     fn writes(&self) -> [Past; 2] {
         [self.stored, self.written]
@@ -97,29 +101,40 @@ fn grains_of(offset: u32, len: u32) -> std::ops::Range<u32> {
     offset / GRAIN..(offset + len).div_ceil(GRAIN)
 }
 
-/// The grains, and which of their bytes, that the lanes of `mask` touch: `len` bytes each from `offsets` on. Neighbours
-/// that touch one grain together touch it once.
-pub fn grains_of_lanes(
-    offsets: &[u32; 32],
-    len: u32,
-    mask: u32,
-    mut f: impl FnMut(u32, u16) -> bool,
-) -> bool {
-    let mut last = (u32::MAX, 0u16);
-    for offset in (0..32).filter(|l| mask >> l & 1 == 1).map(|l: usize| offsets[l]) {
+/// Some bytes of a grain, and the lanes that touch them.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// The grain's number.
+    pub grain: u32,
+    /// A bit each.
+    pub bytes: u16,
+    /// From the first to the last.
+    pub lanes: Lanes,
+}
+
+/// The parts that the lanes of `mask` touch: `len` bytes each from `offsets` on. Neighbours that touch one grain together
+/// touch it once. Goes on as long as `f` says so, and gives that.
+pub fn parts_of_lanes(offsets: &[u32; 32], len: u32, mask: u32, mut f: impl FnMut(Part) -> bool) -> bool {
+    let mut last: Option<Part> = None;
+    for lane in (0..32u8).filter(|lane| mask >> lane & 1 == 1) {
+        let offset = offsets[usize::from(lane)];
         for grain in grains_of(offset, len) {
             let bytes = bytes_of(offset, len, grain);
-            if last.0 == grain {
-                last.1 |= bytes;
-            } else {
-                if last.1 != 0 && !f(last.0, last.1) {
-                    return false;
+            match &mut last {
+                Some(part) if part.grain == grain => {
+                    part.bytes |= bytes;
+                    part.lanes.last = lane;
                 }
-                last = (grain, bytes);
+                _ => {
+                    let part = Part { grain, bytes, lanes: Lanes { first: lane, last: lane } };
+                    if last.replace(part).is_some_and(|before| !f(before)) {
+                        return false;
+                    }
+                }
             }
         }
     }
-    last.1 == 0 || f(last.0, last.1)
+    last.is_none_or(f)
 }
 
 impl History {
@@ -318,11 +333,59 @@ pub struct Toucher<'a> {
     touch: Touch,
     clock: &'a Clock,
     mark: Mark,
-    /// What a grain was before it was touched, and after.
-    last: Option<[Grain; 2]>,
+    /// How the last grain was touched.
+    last: Option<Touched>,
+}
+
+/// What a grain was before it was touched by a mark, and after.
+struct Touched {
+    before: Grain,
+    after: Grain,
+    mark: Past,
+    /// Which of the four pasts are now the mark alone; the others are as they were. Or there is more to it.
+    replaced: Option<[bool; 4]>,
+}
+
+impl Touched {
+    fn new(before: Grain, after: Grain, mark: Mark) -> Self {
+        let mark = Past::from(mark);
+        let pairs = before.all().into_iter().zip(after.all());
+        let mut replaced = Some([false; 4]);
+        for (nth, (before, after)) in pairs.enumerate() {
+            match &mut replaced {
+                Some(replaced) if after == mark => replaced[nth] = true,
+                _ if before == after => {}
+                _ => replaced = None,
+            }
+        }
+        Self { before, after, mark, replaced }
+    }
+
+    /// What becomes of another grain, if that is known: lanes apart, it is like the last one.
+    #[inline(always)]
+    fn again(&self, grain: Grain, mark: Past) -> Option<Grain> {
+        match self.replaced {
+            _ if self.before == grain && self.mark == mark => Some(self.after),
+            Some(replaced) => {
+                let (before, now) = (self.before.all(), grain.all());
+                let is_like = before.iter().zip(&now).all(|(before, now)| before.is_but_for_lanes(*now));
+                let [stored, written, loaded, read] =
+                    std::array::from_fn(|nth| if replaced[nth] { mark } else { now[nth] });
+                is_like.then_some(Grain { stored, written, loaded, read })
+            }
+            None => None,
+        }
+    }
 }
 
 impl Toucher<'_> {
+    /// Lanes touch some bytes of a grain. If that meets something, gives the offset.
+    #[inline(always)]
+    pub fn touch_part(&mut self, part: Part) -> Result<(), (u32, Clash)> {
+        self.mark.lanes = part.lanes;
+        self.touch_grain(part.grain, part.bytes)
+    }
+
     /// Touches some bytes of a grain. If that meets something, gives the offset.
     #[inline(always)]
     pub fn touch_grain(&mut self, nth: u32, bytes: u16) -> Result<(), (u32, Clash)> {
@@ -363,15 +426,15 @@ impl Toucher<'_> {
     /// What becomes of a grain. One with the past that the last one had gets the future that the last one has.
     #[inline(always)]
     fn touch_one(&mut self, grain: Grain) -> Result<Grain, Clash> {
-        match self.last {
-            Some([before, after]) if before == grain => Ok(after),
-            _ => {
-                let mut after = grain;
-                self.touch_next(&mut after)?;
-                self.last = Some([grain, after]);
-                Ok(after)
-            }
+        let mark = Past::from(self.mark);
+        if let Some(after) = self.last.as_ref().and_then(|last| last.again(grain, mark)) {
+            return Ok(after);
         }
+        let mut after = grain;
+        self.touch_next(&mut after)?;
+        // What hangs on lanes may be otherwise for the next one's.
+        self.last = (!self.clock.take_hung_on_lanes()).then(|| Touched::new(grain, after, self.mark));
+        Ok(after)
     }
 
     #[inline(never)]

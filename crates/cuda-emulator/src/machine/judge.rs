@@ -8,8 +8,8 @@ use super::cluster::ClusterState;
 use super::cpu::place;
 use super::flags::{Flags, Semantics};
 use super::grid::Launch;
-use super::history::{Clash, Touch, grains_of_lanes};
-use super::order::{Mark, Scope, Side};
+use super::history::{Clash, Touch, parts_of_lanes};
+use super::order::{Clock, Mark, Scope, Side};
 use super::pattern::Lanes;
 use super::transfer::{Completion, Transfer};
 use crate::code::{SHARED_START, Windowed};
@@ -89,7 +89,8 @@ impl ClusterState {
 impl Cpu<'_> {
     /// A strong write at these addresses: what the warp hands on is there before the value is.
     pub fn hand_on(&mut self, space: Space, addresses: &[u64; 32], semantics: Semantics) {
-        self.each_flag(space, addresses, |cpu, at, flags| flags.write(at, &cpu.warp.clock, semantics));
+        self.acting_clock();
+        self.each_flag(space, addresses, |cpu, at, flags| flags.write(at, &mut cpu.warp.clock, semantics));
     }
 
     /// A strong read at these addresses, which has been done: what was handed on there is seen.
@@ -134,7 +135,13 @@ impl Cpu<'_> {
 
     /// A fence between accesses of threads.
     pub fn fence(&mut self, scope: Scope) {
-        self.warp.clock.fence(scope);
+        self.acting_clock().fence(scope);
+    }
+
+    /// The warp's clock, which is told who acts.
+    pub fn acting_clock(&mut self) -> &mut Clock {
+        let (mask, live) = (self.mask, self.warp.live);
+        self.warp.clock.act(mask, live)
     }
 
     /// `fence.proxy.async`
@@ -170,9 +177,7 @@ impl Cpu<'_> {
         match &mut self.cluster.shared[rank as usize].watch {
             Some(watch) => {
                 let mut toucher = watch.history.toucher(touch, &self.warp.clock, self.pc);
-                !grains_of_lanes(offsets, len, self.mask, |grain, bytes| {
-                    toucher.touch_grain(grain, bytes).is_ok()
-                })
+                !parts_of_lanes(offsets, len, self.mask, |part| toucher.touch_part(part).is_ok())
             }
             None => false,
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::flags::Flags;
 use super::footprint::Span;
-use super::history::{Clash, History, Touch, grains_of_lanes};
+use super::history::{Clash, History, Touch, parts_of_lanes};
 use super::order::{Clock, Crew, Earlier, Mark, Side};
 use super::pattern::Lanes;
 use crate::verdict::{Finding, Place, Verdict};
@@ -23,7 +23,7 @@ const SHARDS: u64 = 64;
 pub struct Ledger {
     shards: Vec<Mutex<Shard>>,
     /// What copies and fills have touched: for pages that nobody else had.
-    copied: RwLock<Vec<(Span, Clock)>>,
+    copied: RwLock<Vec<(Span, Arc<Clock>)>>,
 }
 
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Ledger {
     /// A copy or fill touches memory. Does it meet what need not have ended?
     pub fn copy(&self, spans: Vec<Span>, earlier: Arc<Earlier>) -> Result<(), Box<Finding>> {
         let crew = Crew { cluster: earlier.first, warps: 1, each: 1, earlier: earlier.clone() };
-        let clock = Clock::new(&Arc::new(crew), 0);
+        let clock = Arc::new(Clock::new(&Arc::new(crew), 0));
         let race = |span: &Span, address: u64, len: u64, mark: Mark, writes: bool| {
             let what = if span.writes { "a write" } else { "a read" }.to_owned();
             let other = earlier.unordered(mark.cluster).map(|footprint| footprint.place(mark));
@@ -185,9 +185,7 @@ impl Ledger {
             let within = within.map(|offset| offset as u32);
             let mut shard = self.shard(number);
             let mut toucher = self.page(&mut shard, number).toucher(touch, clock, pc);
-            return !grains_of_lanes(&within, len, mask, |grain, bytes| {
-                toucher.touch_grain(grain, bytes).is_ok()
-            });
+            return !parts_of_lanes(&within, len, mask, |part| toucher.touch_part(part).is_ok());
         }
         let mut lanes = (0..32).filter(|l| mask >> l & 1 == 1);
         lanes.any(|lane: usize| {

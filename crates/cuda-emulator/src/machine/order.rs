@@ -26,6 +26,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::footprint::Footprint;
 
@@ -93,6 +94,29 @@ pub struct Mark {
     covered: bool,
     /// Of an access that may meet others of its kind (`.relaxed`, `.volatile`, atomics): among whom.
     pub strong: Option<Scope>,
+    /// The lanes of its warp whose it was, or all of them.
+    pub lanes: Lanes,
+}
+
+/// Lanes of a warp from the first to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lanes {
+    /// The first.
+    pub first: u8,
+    /// The last.
+    pub last: u8,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { first: 0, last: 31 }
+    }
+}
+
+impl Lanes {
+    fn mask(self) -> u32 {
+        (u32::MAX >> (31 - self.last)) & (u32::MAX << self.first)
+    }
 }
 
 /// Nobody has seen this one.
@@ -106,6 +130,11 @@ const COVERED: u32 = 53;
 const WARP: u32 = 54;
 const CLUSTER: u32 = 64;
 const STRONG: u32 = 96;
+const FIRST: u32 = 98;
+/// How many lanes come before the warp's last lane: of all, the bits are zeros.
+const BEFORE_LAST: u32 = 103;
+/// The bits of a packed mark that say which lanes.
+pub const LANES: u128 = 0x3ff << FIRST;
 /// Instructions behind the last one that has room are taken for it.
 const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
 
@@ -116,7 +145,8 @@ impl Mark {
         let (covered, warp) = (u64::from(self.covered), u64::from(self.warp));
         let low = u64::from(self.count) | pc << PC | whose << WHOSE | covered << COVERED | warp << WARP;
         let strong = self.strong.map_or(0, |scope| scope as u128 + 1);
-        u128::from(low) | u128::from(self.cluster) << CLUSTER | strong << STRONG
+        let lanes = u128::from(self.lanes.first) << FIRST | u128::from(31 - self.lanes.last) << BEFORE_LAST;
+        u128::from(low) | u128::from(self.cluster) << CLUSTER | strong << STRONG | lanes
     }
 
     /// From one word.
@@ -145,6 +175,10 @@ impl Mark {
                 1 => Some(Scope::Cta),
                 2 => Some(Scope::Cluster),
                 _ => Some(Scope::Gpu),
+            },
+            lanes: Lanes {
+                first: (packed >> FIRST) as u8 & 31,
+                last: 31 - ((packed >> BEFORE_LAST) as u8 & 31),
             },
         }
     }
@@ -256,10 +290,29 @@ struct Seen {
     fenced: [Vec<u32>; 2],
     /// The same as `counts`, of what has been read and may be overwritten; mostly empty, since what is seen is over.
     left: Vec<u32>,
+    /// Of warps of which some lanes have released alone: up to which count what those lanes did has been seen, or left.
+    some: [Vec<Part>; 2],
+}
+
+/// What some lanes have done, up to a count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Part {
+    count: u32,
+    lanes: u32,
+}
+
+fn raise_some(to: &mut Vec<Part>, from: &[Part]) {
+    if to.len() < from.len() {
+        to.resize(from.len(), Part::default());
+    }
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = Part { count: to.count.max(from.count), lanes: to.lanes | from.lanes };
+    }
 }
 
 impl Seen {
     fn join(&mut self, other: &Seen) {
+        self.some.iter_mut().zip(&other.some).for_each(|(to, from)| raise_some(to, from));
         raise(&mut self.left, &other.left);
         self.reach(other.counts.len(), other.warps());
         self.counts.iter_mut().zip(&other.counts).for_each(|(to, from)| *to = (*to).max(*from));
@@ -271,6 +324,17 @@ impl Seen {
     fn join_left(&mut self, other: &Seen) {
         raise(&mut self.left, &other.left);
         raise(&mut self.left, &other.counts);
+        other.some.iter().for_each(|from| raise_some(&mut self.some[1], from));
+    }
+
+    /// Has what the mark's lanes did been seen, or at least left, though not all that its warp did?
+    #[cold]
+    fn has_some(&self, mark: Mark, which: std::ops::RangeInclusive<usize>) -> bool {
+        matches!(mark.whose, Whose::Warp | Whose::Copy | Whose::Group | Whose::GroupReduction)
+            && self.some[which].iter().any(|some| {
+                let some = some.get(usize::from(mark.warp)).copied().unwrap_or_default();
+                some.count >= mark.count && some.lanes & mark.lanes.mask() != 0
+            })
     }
 
     /// Has so many entries, at least.
@@ -340,7 +404,7 @@ impl Order {
     /// Nothing seen, for a cluster of so many warps.
     pub fn new(cluster: u32, warps: usize) -> Self {
         let fenced = [vec![0; warps], vec![0; warps]];
-        let own = Seen { counts: vec![0; 3 * warps], fenced, left: Vec::new() };
+        let own = Seen { counts: vec![0; 3 * warps], fenced, ..Seen::default() };
         Self { cluster, own, others: BTreeMap::new() }
     }
 
@@ -383,6 +447,7 @@ impl Order {
         self.own.counts.fill(0);
         self.own.fenced.iter_mut().for_each(|fenced| fenced.fill(0));
         self.own.left.clear();
+        self.own.some.iter_mut().for_each(Vec::clear);
         self.others.clear();
     }
 
@@ -407,6 +472,14 @@ impl Order {
                 true => self.own.has_left(mark),
                 false => self.others.get(&mark.cluster).is_some_and(|seen| seen.has_left(mark)),
             }
+    }
+
+    /// The same, of what only some lanes of its warp have released.
+    fn has_some(&self, mark: Mark, which: std::ops::RangeInclusive<usize>) -> bool {
+        match mark.cluster == self.cluster {
+            true => self.own.has_some(mark, which),
+            false => self.others.get(&mark.cluster).is_some_and(|seen| seen.has_some(mark, which)),
+        }
     }
 
     #[cold]
@@ -477,7 +550,7 @@ pub struct Crew {
 }
 
 /// A warp's clock.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Clock {
     crew: Arc<Crew>,
     order: Order,
@@ -490,6 +563,14 @@ pub struct Clock {
     met: [Order; Scope::ALL],
     /// Has it executed a fence?
     has_fenced: bool,
+    /// The lanes that act: all, or those that have not come with the others.
+    acting: u32,
+    /// Up to this count all lanes know what all have done.
+    synced: u32,
+    /// Lanes that have met since, without the others.
+    met_lanes: u32,
+    /// Has the answer to `has_seen` or `has_left` hung on lanes, since this was asked last?
+    hung_on_lanes: AtomicBool,
 }
 
 impl Clock {
@@ -508,6 +589,10 @@ impl Clock {
             offered: [offered.clone(), offered.clone(), offered],
             met: [met.clone(), met.clone(), met],
             has_fenced: false,
+            acting: u32::MAX,
+            synced: 0,
+            met_lanes: 0,
+            hung_on_lanes: AtomicBool::new(false),
         }
     }
 
@@ -519,12 +604,62 @@ impl Clock {
     /// Does it come before what the warp does now?
     #[inline(always)]
     pub fn has_seen(&self, mark: Mark) -> bool {
-        self.order.has_seen(mark) || self.crew.earlier.have_ended(mark.cluster)
+        self.order.has_seen(mark) || self.crew.earlier.have_ended(mark.cluster) || self.has_some(mark, 0..=0)
+    }
+
+    fn has_some(&self, mark: Mark, which: std::ops::RangeInclusive<usize>) -> bool {
+        let has = self.order.has_some(mark, which);
+        if has {
+            self.hung_on_lanes.store(true, Ordering::Relaxed);
+        }
+        has
+    }
+
+    /// Has an answer since this was asked last been so because of the lanes of a mark?
+    pub fn take_hung_on_lanes(&self) -> bool {
+        self.hung_on_lanes.load(Ordering::Relaxed) && self.hung_on_lanes.swap(false, Ordering::Relaxed)
+    }
+
+    /// The lanes that act from now on: of so many live ones, these.
+    pub fn act(&mut self, lanes: u32, live: u32) -> &mut Self {
+        self.acting = if lanes == live { u32::MAX } else { lanes };
+        self
+    }
+
+    /// `bar.warp.sync` of the acting lanes.
+    pub fn meet_lanes(&mut self) {
+        match self.acting {
+            u32::MAX => {
+                self.synced = self.order.own.counts.get(usize::from(self.warp)).copied().unwrap_or(0);
+                self.met_lanes = 0;
+            }
+            lanes => self.met_lanes |= lanes,
+        }
+        self.count();
+    }
+
+    /// What the acting lanes have to hand on.
+    fn hand_on(&mut self, mut to: impl FnMut(&mut Self)) {
+        let own = usize::from(self.warp);
+        if self.acting == u32::MAX || own >= self.order.own.counts.len() {
+            return to(self);
+        }
+        let met = if self.acting & self.met_lanes != 0 { self.met_lanes } else { 0 };
+        let whole = self.order.own.counts[own];
+        self.order.own.counts[own] = self.synced.min(whole);
+        let some = &mut self.order.own.some[0];
+        if some.len() <= own {
+            some.resize(own + 1, Part::default());
+        }
+        let before = std::mem::replace(&mut some[own], Part { count: whole, lanes: self.acting | met });
+        to(self);
+        self.order.own.counts[own] = whole;
+        self.order.own.some[0][own] = before;
     }
 
     /// Is it over, if it is a read, so that its place may be overwritten?
     pub fn has_left(&self, mark: Mark) -> bool {
-        self.has_seen(mark) || self.order.has_left(mark)
+        self.has_seen(mark) || self.order.has_left(mark) || self.has_some(mark, 0..=1)
     }
 
     /// Does what a warp did itself come before, with a `fence.proxy.async` or the end of its launch between?
@@ -550,6 +685,11 @@ impl Clock {
     /// Does what is relaxed hand on anything?
     pub fn hands_on(&self) -> bool {
         self.has_fenced
+    }
+
+    /// What a release hands on, which does not count yet: what does it is handed on too.
+    pub fn offer(&mut self, to: &mut Order) {
+        self.hand_on(|clock| to.join(&clock.order));
     }
 
     /// Counts on: what was released does not hold what follows.
@@ -619,13 +759,23 @@ impl Clock {
 
     /// All so far comes before what acquires from there.
     pub fn release(&mut self, to: &mut Order) {
-        to.join(&self.order);
+        self.hand_on(|clock| to.join(&clock.order));
         self.count();
     }
 
     /// What was released there comes before all from now on.
     pub fn acquire(&mut self, from: &Order) {
         self.order.join(from);
+        self.learn_lanes(from);
+    }
+
+    /// What lanes of the warp itself have released, all know who acquire it.
+    fn learn_lanes(&mut self, from: &Order) {
+        if from.cluster == self.order.cluster
+            && let Some(released) = from.own.counts.get(usize::from(self.warp))
+        {
+            self.synced = self.synced.max(*released);
+        }
     }
 
     /// A fence: what comes before it is handed on by what is relaxed behind it, and the other way round.
@@ -633,9 +783,11 @@ impl Clock {
         for level in 0..=scope as usize {
             self.order.join(&self.met[level]);
         }
-        for level in 0..=scope as usize {
-            self.offered[level].join(&self.order);
-        }
+        self.hand_on(|clock| {
+            for level in 0..=scope as usize {
+                clock.offered[level].join(&clock.order);
+            }
+        });
         self.has_fenced = true;
         self.count();
     }
@@ -701,17 +853,20 @@ impl Gate {
 
     /// A warp arrives: `from` says how far it is from those who wait, `scope` who is to see what it did.
     pub fn arrive(&mut self, clock: &mut Clock, from: Scope, scope: Scope, relaxed: bool) {
-        let handed_on = if relaxed { &clock.offered[from as usize] } else { &clock.order };
-        match from {
-            Scope::Cta => self.arriving.near.join(handed_on),
+        let arriving = &mut self.arriving;
+        let mut go = |handed_on: &Order| match from {
+            Scope::Cta => arriving.near.join(handed_on),
             _ => {
                 if scope >= from {
-                    self.arriving.far.join(handed_on);
+                    arriving.far.join(handed_on);
                 }
-                self.arriving.left.join_left(handed_on);
+                arriving.left.join_left(handed_on);
             }
-        }
-        if !relaxed {
+        };
+        if relaxed {
+            go(&clock.offered[from as usize]);
+        } else {
+            clock.hand_on(|clock| go(&clock.order));
             clock.count();
         }
     }
@@ -732,6 +887,10 @@ impl Gate {
             Some(met) => met.join(far),
             None if scope >= Scope::Cluster => near_to.join(far),
             None => {}
+        }
+        if !relaxed {
+            clock.learn_lanes(near);
+            clock.learn_lanes(far);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::order::Mark;
+use super::order::{LANES, Mark};
 
 /// A set of marks as one word: zero for none, a packed mark, or the number of a larger set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +27,13 @@ impl From<Mark> for Past {
 impl Past {
     fn number(self) -> Option<usize> {
         (self.0 & NUMBER != 0).then_some((self.0 & !NUMBER) as usize)
+    }
+
+    /// Are they the same but for the lanes of the one mark that they are?
+    #[inline(always)]
+    pub fn is_but_for_lanes(self, other: Past) -> bool {
+        let difference = self.0 ^ other.0;
+        difference == 0 || difference & !LANES == 0 && self.0 & NUMBER == 0
     }
 
     /// Nothing?

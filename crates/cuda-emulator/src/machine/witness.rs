@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 use super::flags::{Flags, Semantics};
-use super::history::{Clash, History, Touch, grains_of_lanes, may_be_read};
+use super::history::{Clash, History, Touch, may_be_read, parts_of_lanes};
 use super::order::{Clock, Crew, Gate, Landings, Mark, Scope, Side};
 
 const WARPS: usize = 5;
@@ -543,8 +543,7 @@ impl World {
             (0..range.1).for_each(|lane| offsets[lane] = offset + 4 * lane as u32);
             let mask = (1 << range.1) - 1;
             let mut toucher = self.history.toucher(touch, clock, pc);
-            let meets =
-                !grains_of_lanes(&offsets, 4, mask, |grain, bytes| toucher.touch_grain(grain, bytes).is_ok());
+            let meets = !parts_of_lanes(&offsets, 4, mask, |part| toucher.touch_part(part).is_ok());
             let found = self.witness.access(warp, kind, strong, range, false);
             assert_eq!(meets, found.is_some(), "{found:?}");
         } else {

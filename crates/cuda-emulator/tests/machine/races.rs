@@ -277,3 +277,65 @@ fn copies_of_global_memory() {
     passes(&format!("{}{load}", out("")));
     assert_eq!(kind(&format!("{}{load}", out(".read"))), "conflict");
 }
+
+/// What one lane hands on is its own, and what the warp did before its lanes met.
+#[test]
+fn lanes_meet_before_one_hands_on() {
+    let begin = ".shared .align 8 .b64 c;\n@%first mbarrier.init.shared::cta.b64 [c], 1;\nbar.sync 0;\n";
+    let wait = "WAIT: mbarrier.try_wait.parity.shared::cta.b64 %p, [c], 0;\n@!%p bra WAIT;\n";
+    let (store, load) = ("@%p0 st.shared.u32 [%at], %t;\n", "@!%p0 ld.shared.u32 %r3, [%other];\n");
+    let arrive = "@%first mbarrier.arrive.shared::cta.b64 _, [c];\n";
+    let meet = "bar.warp.sync -1;\n";
+    passes(&format!("{begin}{store}{meet}{arrive}{wait}{load}"));
+    races(&format!("{begin}{store}{arrive}{wait}{load}"));
+    races(&format!("{begin}{meet}{store}{arrive}{wait}{load}"));
+    // Its own it hands on without.
+    let (one, its) = ("@%first st.shared.u32 [s], 1;\n", "@!%p0 ld.shared.u32 %r3, [s];\n");
+    passes(&format!("{begin}{one}{arrive}{wait}{its}"));
+    passes(&format!("{begin}{store}{arrive}{wait}{its}"));
+    // Those that have met, if it is of them.
+    let some = "setp.lt.u32 %p, %t, 8;\n@%p bar.warp.sync 255;\n";
+    let theirs = "setp.ge.u32 %p, %t, 32;\nsetp.lt.and.u32 %p, %t, 40, %p;\n@%p ld.shared.u32 %r3, [%other];\n";
+    passes(&format!("{begin}{store}{some}{arrive}{wait}{theirs}"));
+    races(&format!("{begin}{store}{some}{arrive}{wait}{load}"));
+    // A barrier of the block is one of lanes, too.
+    passes(&format!("{begin}{store}bar.sync 0;\n{arrive}{wait}{load}"));
+    // Reads as well.
+    let (read, write) = ("@%p0 ld.shared.u32 %r3, [%at];\n", "@!%p0 st.shared.u32 [%other], %t;\n");
+    passes(&format!("{begin}{read}{meet}{arrive}{wait}{write}"));
+    races(&format!("{begin}{read}{arrive}{wait}{write}"));
+}
+
+/// An mbarrier's scope: what takes no part in it may only be overwritten.
+#[test]
+fn mbarriers_of_another_block() {
+    let begin = "
+        .shared .align 8 .b64 c;
+        @%first mbarrier.init.shared::cta.b64 [c], 64;
+        barrier.cluster.arrive;
+        barrier.cluster.wait;
+        xor.b32 %r3, %b, 1;
+        mapa.shared::cluster.u32 %r4, %at, %r3;
+        mov.u32 %r5, c;
+        mapa.shared::cluster.u32 %r5, %r5, %r3;\n";
+    let end = "barrier.cluster.arrive;\nbarrier.cluster.wait;\n";
+    let arrive = |scope: &str| format!("mbarrier.arrive{scope}.shared::cluster.b64 _, [%r5];\n");
+    let wait = |scope: &str| {
+        format!("WAIT: mbarrier.try_wait.parity{scope}.shared::cta.b64 %p, [c], 0;\n@!%p bra WAIT;\n")
+    };
+    let (store, load) = ("st.shared::cluster.u32 [%r4], %t;\n", "ld.shared.u32 %r6, [%at];\n");
+    let pass = |a: &str, b: &str, c: &str, d: &str| passes_in(&format!("{begin}{a}{b}{c}{d}{end}"), 2);
+    let race = |a: &str, b: &str, c: &str, d: &str| races_in(&format!("{begin}{a}{b}{c}{d}{end}"), 2);
+    let (release, acquire) = (arrive(".release.cluster"), wait(".acquire.cluster"));
+    pass(store, &release, &acquire, load);
+    race(store, &arrive(""), &acquire, load);
+    race(store, &release, &wait(""), load);
+    race(store, &arrive(".relaxed.cluster"), &acquire, load);
+    race(store, &release, &wait(".relaxed.cluster"), load);
+    // It reads the other block's, which that one then overwrites.
+    let (read, overwrite) = ("ld.shared::cluster.u32 %r6, [%r4];\n", "st.shared.u32 [%at], %t;\n");
+    pass(read, &release, &acquire, overwrite);
+    pass(read, &arrive(""), &wait(""), overwrite);
+    race(read, &arrive(".relaxed.cta"), &wait(""), overwrite);
+    race(read, &arrive(""), &wait(".relaxed.cta"), overwrite);
+}

@@ -49,7 +49,7 @@ fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         holds = (cpu.warp.registers.pred(cpu.kernel, i.src[2]) ^ flip) & mask;
     }
     let gate = &mut cpu.block.barriers[number as usize].gate;
-    gate.arrive(&mut cpu.warp.clock, Scope::Cta, Scope::Cta, false);
+    gate.arrive(cpu.warp.clock.act(mask, cpu.warp.live), Scope::Cta, Scope::Cta, false);
     let by_warp = if mask == cpu.warp.live { 32 } else { mask.count_ones() };
     match cpu.block.arrive(number, count, mask.count_ones(), by_warp, holds.count_ones()) {
         Ok(_) if i.aux & ARRIVE != 0 => Flow::Next,

@@ -86,7 +86,8 @@ fn arrive(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         return cpu.fault(Verdict::Operand { problem }, 1 << lane);
     }
     let relaxed = i.aux & RELAXED != 0;
-    cpu.cluster.barrier.gate.arrive(&mut cpu.warp.clock, Scope::Cluster, Scope::Cluster, relaxed);
+    let clock = cpu.warp.clock.act(mask, cpu.warp.live);
+    cpu.cluster.barrier.gate.arrive(clock, Scope::Cluster, Scope::Cluster, relaxed);
     let phase = cpu.cluster.arrive(mask.count_ones());
     cpu.block.events += 1;
     for (lane, arrival) in cpu.warp.cluster_arrivals.iter_mut().enumerate() {

@@ -97,7 +97,7 @@ impl Cpu<'_> {
             if last.replace((rank, address)) != Some((rank, address))
                 && let Some(barrier) = self.cluster.mbarriers[rank as usize].get_mut(address)
             {
-                let clock = &mut self.warp.clock;
+                let clock = self.warp.clock.act(self.mask, self.warp.live);
                 let from = clock.scope_of(self.cluster.crew.cluster, rank as usize * self.cluster.crew.each);
                 barrier.gate.arrive(clock, from, scope_in(flags), flags & RELAXED != 0);
             }

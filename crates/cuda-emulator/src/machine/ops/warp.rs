@@ -80,7 +80,10 @@ fn lanes_of(mask: u32) -> impl Iterator<Item = usize> {
 #[inline(always)]
 fn barrier(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     match cpu.gather(i.src[0]) {
-        Ok(()) => cpu.scatter_rest(),
+        Ok(()) => {
+            cpu.acting_clock().meet_lanes();
+            cpu.scatter_rest()
+        }
         Err(flow) => flow,
     }
 }
