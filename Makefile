@@ -5,6 +5,8 @@
 #   make bench     all benches
 #   make bundle    all that a GPU machine without Rust and network needs (docs/hardware.md)
 #   make check     formatting, clippy, docs, licences, advisories
+#   make emulator  the emulated driver as a library, for programs of any language: target/emulator/
+#   make foreign   Python's and C's programs on it, which fetches Python's bindings
 #   make counters  docs/counters.md anew, after a change to the FP8 GEMM
 #
 # They use the GPU where there is one and the emulator otherwise; DEEPKERN_DEVICE=cuda|emulator decides.
@@ -12,7 +14,7 @@
 export DEEPKERN_REQUIRE_KERNELS := 1
 test lint: export DEEPKERN_DENY_PTXAS := 1
 
-.PHONY: demo test bench bundle check lint deny bindings counters toolchain
+.PHONY: demo test bench bundle check lint deny emulator foreign bindings counters toolchain
 
 demo: toolchain
 	cargo run --release --quiet --example demo
@@ -40,6 +42,16 @@ deny:
 	cargo deny check --hide-inclusion-graph licenses bans sources
 	@if cargo deny fetch db; then cargo fetch --locked && cargo deny --offline check advisories; \
 	else echo "make check: advisories SKIPPED: their database could not be fetched"; fi
+
+# With LD_LIBRARY_PATH there a program finds it as its CUDA driver. It needs no toolchain but Rust's.
+emulator:
+	cargo build --release --package cuda-emulator --lib
+	@mkdir -p target/emulator
+	cp target/release/libcuda_emulator.so target/emulator/libcuda.so.1
+	ln -sf libcuda.so.1 target/emulator/libcuda.so
+
+foreign: emulator
+	scripts/foreign.sh
 
 # After a change to a kernel of the FP8 GEMM: docs/counters.md.
 counters: toolchain
