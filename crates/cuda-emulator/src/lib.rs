@@ -18,6 +18,7 @@
 //! | `CUDA_EMULATOR_CAPABILITY` | compute capability of each, such as `8.0`: which PTX of a fatbin runs (9.0) |
 //! | `CUDA_EMULATOR_ARITHMETIC` | how tensor cores add: `hardware`, as an H100 does, or `exact`, by fused multiply-adds in f32 (`hardware`) |
 //! | `CUDA_EMULATOR_EAGER=1` | work runs when it is queued, not as late as CUDA allows |
+//! | `CUDA_EMULATOR_JSON` | a file to which each finding is appended as a line of JSON ([`report::json`]); `-` for stderr, in place of the text |
 //! | `CUDA_EMULATOR_LOG=1` | every call that fails says why |
 //! | `CUDA_EMULATOR_DUMP_PTX` | a folder for the PTX of each loaded module |
 //! | `CUDA_EMULATOR_SUBSTITUTE` | a PTX file that is loaded in place of the module with its kernels |
@@ -34,6 +35,7 @@ pub mod memory;
 pub mod mutation;
 pub mod numeric;
 pub mod ptx;
+pub mod report;
 pub mod verdict;
 
 pub use counters::LastLaunch;

@@ -5,6 +5,7 @@ mod api;
 mod arithmetic;
 mod capture;
 mod copies;
+mod findings;
 mod kernels;
 mod memory;
 mod streams;
