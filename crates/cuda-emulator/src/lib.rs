@@ -7,7 +7,7 @@
 //!
 //! [`choose`] takes the real driver where there is one and this one otherwise; [`install`] takes this one. Both must
 //! come before the first call of CUDA. [`findings`] says what was found; [`require_defined`] holds an output to having
-//! been written.
+//! been written; [`explore`] holds a piece of work to the same result under many orders of blocks and warps.
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -40,11 +40,11 @@ pub mod verdict;
 
 pub use counters::LastLaunch;
 pub use host::{
-    Driver, InstallError, choose, findings, install, last_launch, read_memory, require_defined, reset,
-    set_arithmetic, set_seed, set_threads, take_findings,
+    Driver, ExploreError, InstallError, choose, explore, findings, install, last_launch, read_memory,
+    require_defined, reset, set_arithmetic, set_seed, set_threads, take_findings,
 };
 pub use numeric::tensor_core::Arithmetic;
 
 /// The version of the functions through which the two copies of this crate, the
 /// library and the shared library, speak to each other.
-const CONTROL_VERSION: u32 = 3;
+const CONTROL_VERSION: u32 = 4;
