@@ -43,20 +43,21 @@ struct Snippet<'a> {
 impl<'a> Snippet<'a> {
     fn new(place: &'a Place) -> Self {
         let ptx = format!("PTX line {}", place.ptx_line);
+        let instruction = place.ptx.split_whitespace().collect::<Vec<_>>().join(" ");
         match (&place.source, place.source_text()) {
             (Some((file, line)), Some(text)) => Snippet {
                 place,
                 at: format!("{file}:{line}"),
                 number: *line,
                 text: text.replace('\t', "    "),
-                ptx: Some(format!("{ptx}: {}", place.ptx)),
+                ptx: Some(format!("{ptx}: {instruction}")),
             },
             (source, _) => {
                 let at = match source {
                     Some((file, line)) => format!("{file}:{line} ({ptx})"),
                     None => ptx,
                 };
-                Snippet { place, at, number: place.ptx_line, text: format!("    {}", place.ptx), ptx: None }
+                Snippet { place, at, number: place.ptx_line, text: format!("    {instruction}"), ptx: None }
             }
         }
     }

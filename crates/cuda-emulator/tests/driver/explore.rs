@@ -3,6 +3,8 @@
 
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cuda_emulator::{ExploreError, explore};
 use cudarc::driver::sys::{self, CUresult};
@@ -204,5 +206,24 @@ fn work_that_panics() {
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"nothing to do with CUDA"));
         // It may explore again, also within its work.
         assert_eq!(explore(2, || explore(2, || 1).unwrap()).unwrap(), 1);
+    }
+}
+
+#[test]
+fn threads_take_turns() {
+    if alone("explore::threads_take_turns", &[]) {
+        cuda_emulator::install().expect("the emulator is beside the test binary");
+        let busy = AtomicBool::new(false);
+        let alone = || {
+            assert!(!busy.swap(true, Ordering::SeqCst), "another thread explores");
+            std::thread::sleep(Duration::from_millis(1));
+            busy.store(false, Ordering::SeqCst);
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                // The second time as well.
+                scope.spawn(|| (0..2).for_each(|_| explore(10, alone).expect("nothing was found")));
+            }
+        });
     }
 }

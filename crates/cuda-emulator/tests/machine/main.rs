@@ -10,5 +10,6 @@ mod programs;
 mod proxies;
 mod tensor_core;
 mod tensor_map;
+mod twins;
 mod verdicts;
 mod wgmma;
