@@ -26,7 +26,7 @@ if [ "$(cat "$dest/stamp" 2>/dev/null)" != "$bindings" ]; then
 fi
 
 # What a user may have set must not help.
-for name in $(compgen -e CUDA_EMULATOR_ || true); do unset "$name"; done
+for name in $(compgen -e CUDA_EMULATOR || true); do unset "$name"; done
 export LD_LIBRARY_PATH=$emulator
 
 "$dest/venv/bin/python" "$programs/check.py"

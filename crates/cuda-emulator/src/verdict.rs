@@ -191,16 +191,31 @@ pub enum Verdict {
         /// What was wrong.
         problem: String,
     },
-    /// Two accesses want the same bytes of shared memory, one of them asynchronous, and nothing makes the later one
+    /// Two threads of different warps want the same bytes, one of them writes, and nothing orders them.
+    Race {
+        /// The later access: "a load", "a store", "an atomic operation".
+        what: String,
+        /// Rank of the block in its cluster whose shared memory it is; of global memory, none.
+        rank: Option<u32>,
+        /// First byte that both want.
+        address: u64,
+        /// Bytes from there on that the later one wants.
+        len: u32,
+        /// The earlier one.
+        other: Box<Place>,
+        /// Does that one write?
+        writes: bool,
+    },
+    /// Two accesses want the same bytes, one of them asynchronous, and nothing makes the later one
     /// wait for the end of the earlier one.
     Conflict {
         /// The later access: "a store", "the destination of an asynchronous copy", ...
         what: String,
-        /// Rank of the block in its cluster.
-        rank: u32,
-        /// First byte of the later access.
-        address: u32,
-        /// Its length.
+        /// Rank of the block in its cluster whose shared memory it is; of global memory, none.
+        rank: Option<u32>,
+        /// First byte that both want.
+        address: u64,
+        /// Bytes from there on that the later one wants.
         len: u32,
         /// The earlier one.
         pending: Box<Place>,
@@ -209,10 +224,10 @@ pub enum Verdict {
     Proxy {
         /// The operation: "the source of an asynchronous copy", ...
         what: String,
-        /// Rank of the block in its cluster.
-        rank: u32,
+        /// Rank of the block in its cluster whose shared memory it is; of global memory, none.
+        rank: Option<u32>,
         /// First byte that was written so.
-        address: u32,
+        address: u64,
         /// The store.
         written: Box<Place>,
         /// Is it at least ordered before, by a barrier?
@@ -312,6 +327,7 @@ impl Verdict {
             Self::Livelock { .. } => "livelock",
             Self::Barrier { .. } => "barrier",
             Self::Mbarrier { .. } => "mbarrier",
+            Self::Race { .. } => "race",
             Self::Conflict { .. } => "conflict",
             Self::Proxy { .. } => "proxy",
             Self::Wgmma { .. } => "wgmma",
@@ -332,7 +348,8 @@ impl Verdict {
     /// The second of two instructions, which messages call (2).
     pub fn other(&self) -> Option<&Place> {
         match self {
-            Self::Conflict { pending: other, .. }
+            Self::Race { other, .. }
+            | Self::Conflict { pending: other, .. }
             | Self::Proxy { written: other, .. }
             | Self::InFlight { pending: other, .. } => Some(other),
             Self::Wgmma { other, .. } => other.as_deref(),
@@ -387,6 +404,13 @@ impl Verdict {
             Self::Mbarrier { .. } => {
                 "initialise it once, make that visible before it is used, and let each phase have its exact arrivals and bytes"
             }
+            Self::Race { rank: Some(_), .. } => {
+                "a barrier between them: of the block, or of the cluster where two blocks meet"
+            }
+            Self::Race { rank: None, .. } => {
+                "a barrier between them; between blocks a flag: a release behind the first, an acquire before the second; \
+                 between launches one stream, or an event"
+            }
             Self::Conflict { .. } => "wait for the asynchronous operation before the memory is used again",
             Self::Proxy { .. } => {
                 "let every thread that stored execute fence.proxy.async, then a barrier, then issue the operation"
@@ -414,6 +438,14 @@ impl Verdict {
             }
             Self::Trap | Self::Assert { .. } | Self::Operand { .. } => return None,
         })
+    }
+}
+
+/// "shared memory (block 1 of the cluster)"
+fn memory(rank: Option<u32>) -> String {
+    match rank {
+        Some(rank) => format!("shared memory (block {rank} of the cluster)"),
+        None => "global memory".to_owned(),
     }
 }
 
@@ -477,11 +509,19 @@ impl fmt::Display for Verdict {
             }
             Self::Barrier { barrier, problem } => write!(f, "barrier {barrier}: {problem}"),
             Self::Mbarrier { address, problem } => write!(f, "mbarrier {address:#x}: {problem}"),
+            Self::Race { what, rank, address, len, writes, .. } => {
+                let earlier = if *writes { "write" } else { "read" };
+                write!(
+                    f,
+                    "(1) {what}, {len} bytes of {} at {address:#x}, and (2) another warp's {earlier}: nothing orders them",
+                    memory(*rank)
+                )
+            }
             Self::Conflict { what, rank, address, len, .. } => {
                 write!(
                     f,
-                    "(1) {what}, {len} bytes of shared memory at {address:#x} (block {rank} of the cluster), meets \
-                     (2) an access that has not been waited for"
+                    "(1) {what}, {len} bytes of {} at {address:#x}, meets (2) an access that has not been waited for",
+                    memory(*rank)
                 )
             }
             Self::Proxy { what, rank, address, ordered, .. } => {
@@ -489,8 +529,8 @@ impl fmt::Display for Verdict {
                     if *ordered { "no fence.proxy.async" } else { "neither a barrier nor fence.proxy.async" };
                 write!(
                     f,
-                    "(1) {what} reads shared memory at {address:#x} (block {rank} of the cluster) that (2) an ordinary \
-                     store wrote, and {missing} is between"
+                    "(1) {what} reads {} at {address:#x} that (2) an ordinary store wrote, and {missing} is between",
+                    memory(*rank)
                 )
             }
             Self::Wgmma { problem, .. } => write!(f, "{problem}"),
@@ -519,6 +559,15 @@ impl fmt::Display for Verdict {
 }
 
 impl Access {
+    /// "a store"
+    pub(crate) fn with_article(self) -> &'static str {
+        match self {
+            Self::Read => "a load",
+            Self::Write => "a store",
+            Self::Atomic => "an atomic operation",
+        }
+    }
+
     fn noun(self) -> &'static str {
         match self {
             Self::Read => "read",

@@ -87,8 +87,6 @@ pub struct Decoder<'m> {
     waits: Vec<usize>,
     /// Those instructions that use registers late.
     late_users: Vec<usize>,
-    /// Does anything reach shared memory through the async proxy, or is an mbarrier there?
-    pub is_watched: bool,
 
     guard: Guard,
     line: u32,
@@ -163,7 +161,6 @@ impl<'m> Decoder<'m> {
             late: Vec::new(),
             waits: Vec::new(),
             late_users: Vec::new(),
-            is_watched: false,
             guard: Guard { slot: Slot::NONE, flip: 0 },
             line: 0,
             location: (u32::MAX, 0),
@@ -209,7 +206,6 @@ impl<'m> Decoder<'m> {
             constants64: d.constants64.rows,
             constants_pred: vec![0, u32::MAX],
             rows,
-            is_watched: d.is_watched,
             lines: d.lines,
             functions: callees,
             source: d.source,

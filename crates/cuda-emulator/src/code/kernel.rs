@@ -61,8 +61,6 @@ pub struct Kernel {
     pub constants_pred: Vec<u32>,
     /// Register rows of one call frame, by class: 32-bit, 64-bit, predicates.
     pub rows: [usize; 3],
-    /// Is its shared memory watched: does it use the async proxy, by bulk copies or `wgmma`, or mbarriers?
-    pub is_watched: bool,
     /// Where each instruction comes from.
     pub lines: Vec<Line>,
     /// Functions that `call` can reach: start in `code`, and where their

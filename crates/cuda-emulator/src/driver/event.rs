@@ -107,7 +107,10 @@ export! {
         let ticket = state.ticket(event)?;
         state.forbid_in_capture()?;
         match ticket.filter(|&ticket| !state.is_done(ticket)) {
-            None => Ok(()),
+            None => {
+                state.learn_all(ticket.as_slice());
+                Ok(())
+            }
             Some(ticket) => {
                 driver.ask(&mut state, [ticket]);
                 Err(Status::NotReady.into())

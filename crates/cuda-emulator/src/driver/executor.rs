@@ -15,9 +15,10 @@ use super::operation::{HostCall, Operation};
 use super::queue::Ticket;
 use super::state::{Handle, Recorded, State};
 use super::status::{Outcome, Status, refuse};
+use super::timeline::Known;
 use super::{Driver, IN_HOST_FUNCTION};
 use crate::counters::LastLaunch;
-use crate::machine::{self, Launch};
+use crate::machine::{self, Launch, Span};
 use crate::memory::MemoryError;
 use crate::verdict::{Access, Finding, Place, Verdict};
 
@@ -27,7 +28,7 @@ pub fn start(driver: &'static Driver, device: usize) -> Outcome {
         let mut state = driver.lock();
         loop {
             state = match state.next(device) {
-                Some((ticket, operation)) => execute(driver, state, ticket, operation),
+                Some((ticket, operation, known)) => execute(driver, state, ticket, operation, &known),
                 None => driver.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
@@ -55,6 +56,7 @@ impl Driver {
         while !tickets.iter().all(|&ticket| state.is_done(ticket)) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.learn_all(&tickets);
         state
     }
 
@@ -80,6 +82,7 @@ fn execute<'a>(
     mut state: MutexGuard<'a, State>,
     ticket: Ticket,
     operation: Operation,
+    known: &Known,
 ) -> MutexGuard<'a, State> {
     let context = state.streams.get(ticket.stream).map_or(0, |stream| stream.context);
     let failed = state.check_context(context).is_err();
@@ -89,18 +92,21 @@ fn execute<'a>(
     {
         stream.written.clear();
     }
+    state.timeline.is_quiet = state.is_quiet_but_for(ticket.stream);
     match operation {
         // Memory goes back even where the work before it has failed.
         Operation::Free(address) => state.release(address),
         _ if failed => {}
         Operation::Wait => {}
-        Operation::Launch(work) => state = launch(driver, state, ticket.stream, context, &work),
+        Operation::Launch(work) => state = launch(driver, state, ticket, context, &work, known),
         Operation::Record(event) => stamp(&mut state, event, ticket),
         Operation::Copy(copy) => {
+            touch(&mut state, context, ticket, known, copy.spans());
             let result = copy.run(&state.memory);
             settle(&mut state, context, Access::Read, result);
         }
         Operation::Fill(fill) => {
+            touch(&mut state, context, ticket, known, fill.spans());
             let result = fill.run(&state.memory);
             settle(&mut state, context, Access::Write, result);
         }
@@ -120,14 +126,24 @@ fn execute<'a>(
 fn launch<'a>(
     driver: &'a Driver,
     mut state: MutexGuard<'a, State>,
-    stream: Handle,
+    ticket: Ticket,
     context: Handle,
     work: &Work,
+    known: &Known,
 ) -> MutexGuard<'a, State> {
+    let stream = ticket.stream;
     // What kernels ahead have written, that may not have ended if nothing has waited for them.
     let ahead =
         state.streams.get_mut(stream).map(|stream| std::mem::take(&mut stream.written)).unwrap_or_default();
     let Ok(device) = state.context(context).map(|context| context.device) else { return state };
+    let (ledger, earlier) = match state.judges {
+        true => {
+            let clusters = work.shape.clusters();
+            let earlier = state.timeline.begin(ticket, known, clusters, |clusters| work.footprint(clusters));
+            (Some(state.timeline.ledger.clone()), earlier)
+        }
+        false => Default::default(),
+    };
     let launch = Launch {
         kernel: work.kernel.clone(),
         grid: work.shape.grid,
@@ -144,6 +160,8 @@ fn launch<'a>(
         seed: state.seed,
         threads: state.threads,
         arithmetic: state.arithmetic,
+        ledger,
+        earlier,
     };
     drop(state);
     let outcome = catch_unwind(AssertUnwindSafe(|| machine::run(&launch)));
@@ -218,6 +236,17 @@ fn spawn(driver: &'static Driver, call: HostCall, ticket: Ticket) -> std::io::Re
         driver.changed.notify_all();
     };
     thread::Builder::new().name("cuda-emulator host".into()).spawn(body).map(drop)
+}
+
+/// Holds a copy or fill against what need not have ended.
+fn touch(state: &mut State, context: Handle, ticket: Ticket, known: &Known, spans: Vec<Span>) {
+    if state.judges
+        && let Err(finding) = state.timeline.copy(ticket, known, spans)
+    {
+        let status = status_of(&finding.verdict);
+        state.report(*finding);
+        state.fail(context, status);
+    }
 }
 
 /// A copy or fill that no longer finds its memory fails as a kernel would.

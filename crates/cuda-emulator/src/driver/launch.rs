@@ -2,6 +2,7 @@
 //! the rest happens when the operation runs.
 
 use std::ffi::c_uint;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::arguments::In;
@@ -13,6 +14,7 @@ use super::state::Handle;
 use super::status::{Outcome, Status, refuse, require};
 use super::{Driver, export};
 use crate::code::Kernel;
+use crate::machine::{Extent, Footprint};
 
 /// The extents of a launch.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,12 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// How many clusters there are.
+    pub fn clusters(&self) -> u32 {
+        let extent = Extent { grid: self.grid, block: self.block, cluster: self.cluster };
+        extent.clusters().iter().product()
+    }
+
     /// Of a launch that says nothing of clusters: they are the kernel's own, if it has them.
     fn new(kernel: &Kernel, grid: [u32; 3], block: [u32; 3], dynamic_shared: u32, cooperative: bool) -> Self {
         let cluster = kernel.cluster.unwrap_or([1; 3]);
@@ -171,6 +179,15 @@ pub struct Work {
     pub parameters: Vec<u8>,
     /// Blocks that the device can hold at a time.
     pub resident: u32,
+}
+
+impl Work {
+    /// What is left of it once it has run.
+    pub fn footprint(&self, clusters: Range<u32>) -> Footprint {
+        let Shape { grid, block, cluster, .. } = self.shape;
+        let (kernel, extent) = (Some(self.kernel.clone()), Extent { grid, block, cluster });
+        Footprint { clusters, name: String::new(), kernel, extent }
+    }
 }
 
 impl std::fmt::Debug for Work {

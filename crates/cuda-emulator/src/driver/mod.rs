@@ -48,6 +48,7 @@ mod pool;
 mod stream;
 mod stubs;
 mod tensor_map;
+mod timeline;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

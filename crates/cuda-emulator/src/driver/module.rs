@@ -54,6 +54,7 @@ impl State {
     pub fn unload(&mut self, module: Handle) -> Outcome {
         let gone = self.modules.remove(module)?;
         for variable in &gone.program.variables {
+            self.timeline.ledger.forget(variable.address, variable.size);
             let freed = self.memory.free(variable.address);
             debug_assert!(freed.is_ok(), "a variable without memory: {freed:?}");
         }

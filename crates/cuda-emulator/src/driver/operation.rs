@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::arguments::HostFunction;
 use super::launch::Work;
 use super::state::Handle;
+use crate::machine::Span;
 use crate::memory::{DeviceMemory, MemoryError};
 
 /// One operation in a stream or a graph.
@@ -115,6 +116,18 @@ impl Copy {
         Ok(())
     }
 
+    /// The memory of devices that it touches.
+    pub fn spans(&self) -> Vec<Span> {
+        let row = |nth, place: &Place, pitch, writes| match place {
+            Place::Device(address) => Some(Span { address: address + nth * pitch, len: self.width, writes }),
+            _ => None,
+        };
+        let rows = (0..self.rows).flat_map(|nth| {
+            [row(nth, &self.from, self.from_pitch, false), row(nth, &self.to, self.to_pitch, true)]
+        });
+        rows.flatten().filter(|span| span.len > 0).collect()
+    }
+
     /// Refuses ends that are not inside an allocation now.
     pub fn check(&self, memory: &DeviceMemory) -> Result<(), MemoryError> {
         for (place, pitch) in [(&self.to, self.to_pitch), (&self.from, self.from_pitch)] {
@@ -132,6 +145,13 @@ impl Fill {
         (0..self.rows).try_for_each(|row| {
             memory.fill(self.address + row * self.pitch, &self.pattern[..self.size], self.count)
         })
+    }
+
+    /// The memory of devices that it touches.
+    pub fn spans(&self) -> Vec<Span> {
+        let len = self.count * self.size as u64;
+        let row = |nth| Span { address: self.address + nth * self.pitch, len, writes: true };
+        (0..self.rows).map(row).filter(|span| span.len > 0).collect()
     }
 
     /// Refuses a range that is not inside an allocation now.

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::operation::{Operation, Place};
 use super::state::{Handle, State};
+use super::timeline::Known;
 
 /// Which streams wait for which without being told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Ticket {
 struct Queued {
     operation: Operation,
     after: Vec<Ticket>,
+    /// What it comes behind.
+    known: Known,
 }
 
 /// A stream: what it has been asked to do and has not done yet.
@@ -51,6 +54,8 @@ pub struct Stream {
     /// The capture that it takes part in, and the nodes that come before its next.
     pub capture: Option<(Handle, Vec<usize>)>,
     queue: VecDeque<Queued>,
+    /// What its last operation comes behind.
+    known: Known,
     /// What its last kernels have written, since anything else came between them.
     pub written: BTreeSet<u64>,
     /// An operation is being carried out.
@@ -78,6 +83,7 @@ impl Stream {
             destroyed: false,
             capture: None,
             queue: VecDeque::new(),
+            known: Known::default(),
             written: BTreeSet::new(),
             busy: false,
             submitted: 0,
@@ -111,18 +117,42 @@ impl State {
     /// Queues an operation behind what is in its stream and after `after`.
     pub fn submit(&mut self, stream: Handle, operation: Operation, mut after: Vec<Ticket>) -> Ticket {
         after.extend(self.implied(stream));
+        let mut known = self.timeline.host.clone();
+        after.iter().for_each(|ticket| self.learn(&mut known, *ticket));
         let Ok(target) = self.streams.get_mut(stream) else {
             // The stream went with its context: nothing is left to wait for.
             return Ticket { stream, position: 0 };
         };
+        known.join(&target.known);
+        known.add(Ticket { stream, position: target.submitted });
+        target.known = known.clone();
         target.submitted += 1;
         target.staged += staged(&operation);
-        target.queue.push_back(Queued { operation, after });
         let ticket = Ticket { stream, position: target.submitted };
+        if let Operation::Record(_) = operation {
+            self.timeline.record(ticket, known.clone());
+        }
+        target.queue.push_back(Queued { operation, after, known });
         if target.queue.len() > DEPTH {
             self.want(ticket);
         }
         ticket
+    }
+
+    /// What comes with an operation that is known to have ended.
+    fn learn(&self, known: &mut Known, ticket: Ticket) {
+        known.add(ticket);
+        let of_stream = self.streams.get(ticket.stream).ok().filter(|s| s.submitted == ticket.position);
+        if let Some(more) = self.timeline.recorded(ticket).or(of_stream.map(|s| &s.known)) {
+            known.join(more);
+        }
+    }
+
+    /// The program has waited for these.
+    pub fn learn_all(&mut self, tickets: &[Ticket]) {
+        let mut host = std::mem::take(&mut self.timeline.host);
+        tickets.iter().for_each(|ticket| self.learn(&mut host, *ticket));
+        self.timeline.host = host;
     }
 
     /// The tickets that the default stream's ordering adds.
@@ -134,7 +164,7 @@ impl State {
             Kind::NonBlocking => return Vec::new(),
         };
         let others = self.streams.iter();
-        let others = others.filter(|(_, s)| s.context == *context && s.kind == waits_for && s.pending());
+        let others = others.filter(|(_, s)| s.context == *context && s.kind == waits_for && s.submitted > 0);
         others.map(|(stream, s)| Ticket { stream, position: s.submitted }).collect()
     }
 
@@ -146,14 +176,19 @@ impl State {
 
     /// The last operations of all streams of a context.
     pub fn last_of_context(&self, context: Handle) -> Vec<Ticket> {
-        let mine = self.streams.iter().filter(|(_, s)| s.context == context && s.pending());
+        let mine = self.streams.iter().filter(|(_, s)| s.context == context);
         mine.map(|(stream, s)| Ticket { stream, position: s.submitted }).collect()
     }
 
     /// The last operations of all streams of a device.
     pub fn last_of_device(&self, device: usize) -> Vec<Ticket> {
-        let mine = self.streams.iter().filter(|(_, s)| s.device == device && s.pending());
+        let mine = self.streams.iter().filter(|(_, s)| s.device == device);
         mine.map(|(stream, s)| Ticket { stream, position: s.submitted }).collect()
+    }
+
+    /// Is nothing queued but in this stream?
+    pub fn is_quiet_but_for(&self, stream: Handle) -> bool {
+        self.streams.iter().all(|(other, s)| other == stream || !s.pending())
     }
 
     /// Whether an operation has ended. A stream that is gone has nothing left to do.
@@ -173,7 +208,7 @@ impl State {
     }
 
     /// The next operation for a device, if one is wanted and can run.
-    pub fn next(&mut self, device: usize) -> Option<(Ticket, Operation)> {
+    pub fn next(&mut self, device: usize) -> Option<(Ticket, Operation, Known)> {
         loop {
             let mut unmet = Vec::new();
             let ready = self.streams.iter().find_map(|(handle, stream)| {
@@ -188,7 +223,8 @@ impl State {
                 let queued = stream.queue.pop_front()?;
                 stream.busy = true;
                 stream.staged -= staged(&queued.operation);
-                return Some((Ticket { stream: handle, position: stream.completed + 1 }, queued.operation));
+                let ticket = Ticket { stream: handle, position: stream.completed + 1 };
+                return Some((ticket, queued.operation, queued.known));
             }
             // What stands in the way is wanted now, which may open a way.
             let mut news = false;
@@ -207,6 +243,9 @@ impl State {
         stream.busy = false;
         stream.completed = ticket.position;
         if stream.destroyed && !stream.pending() {
+            // What it knew goes to all.
+            let known = std::mem::take(&mut stream.known);
+            self.timeline.host.join(&known);
             let gone = self.streams.remove(ticket.stream);
             debug_assert!(gone.is_ok());
         }
@@ -216,6 +255,7 @@ impl State {
     pub fn retire(&mut self, stream: Handle) {
         let last = self.last(stream);
         if self.is_done(last) {
+            self.learn_all(&[last]);
             let gone = self.streams.remove(stream);
             debug_assert!(gone.is_ok());
         } else if let Ok(found) = self.streams.get_mut(stream) {

@@ -28,6 +28,8 @@ pub struct Settings {
     pub arithmetic: Arithmetic,
     /// `CUDA_EMULATOR_JSON`: the file to which findings are appended as JSON; `-` for stderr.
     pub json: Option<PathBuf>,
+    /// `CUDA_EMULATOR=full`, the default: accesses are held against each other; `fast`: they are not.
+    pub judges: bool,
     /// `CUDA_EMULATOR_SUBSTITUTE`: a PTX file that replaces the module with its kernels.
     pub substitute: Option<PathBuf>,
     /// `CUDA_EMULATOR_DUMP_PTX`: the folder to which each loaded module's PTX is written.
@@ -49,6 +51,7 @@ impl Settings {
             threads: number("CUDA_EMULATOR_THREADS", 0)? as usize,
             arithmetic: arithmetic("CUDA_EMULATOR_ARITHMETIC")?,
             json: env::var_os("CUDA_EMULATOR_JSON").filter(|path| !path.is_empty()).map(PathBuf::from),
+            judges: judges("CUDA_EMULATOR")?,
             substitute: env::var_os("CUDA_EMULATOR_SUBSTITUTE").map(PathBuf::from),
             dump_ptx: env::var_os("CUDA_EMULATOR_DUMP_PTX").map(PathBuf::from),
         })
@@ -95,6 +98,18 @@ fn arithmetic(name: &str) -> Outcome<Arithmetic> {
         Some(value) if value == "exact" => Ok(Arithmetic::Exact),
         Some(value) => {
             refuse(Status::InvalidValue, format!("{name} is neither `hardware` nor `exact`: {value:?}"))
+        }
+    }
+}
+
+/// Are races looked for, as they are unless the variable says otherwise?
+fn judges(name: &str) -> Outcome<bool> {
+    match env::var_os(name).filter(|value| !value.is_empty()) {
+        None => Ok(true),
+        Some(value) if value == "full" => Ok(true),
+        Some(value) if value == "fast" => Ok(false),
+        Some(value) => {
+            refuse(Status::InvalidValue, format!("{name} is neither `full` nor `fast`: {value:?}"))
         }
     }
 }

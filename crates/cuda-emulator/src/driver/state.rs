@@ -13,6 +13,7 @@ use super::module::Module;
 use super::queue::{Kind, Stream, Ticket};
 use super::settings::Settings;
 use super::status::{Failure, Outcome, Status, refuse};
+use super::timeline::Timeline;
 use crate::counters::LastLaunch;
 use crate::memory::DeviceMemory;
 use crate::numeric::tensor_core::Arithmetic;
@@ -177,6 +178,10 @@ pub struct State {
     /// How tensor cores add.
     pub arithmetic: Arithmetic,
     pub eager: bool,
+    /// Are accesses held against each other?
+    pub judges: bool,
+    /// What comes before what.
+    pub timeline: Timeline,
 }
 
 impl State {
@@ -209,6 +214,8 @@ impl State {
             threads: settings.threads,
             arithmetic: settings.arithmetic,
             eager: settings.eager,
+            judges: settings.judges,
+            timeline: Timeline::default(),
         })
     }
 
@@ -280,6 +287,9 @@ impl State {
             && let Ok(pool) = self.pools.get_mut(pool)
         {
             pool.used -= region.len;
+        }
+        if let Some(region) = self.memory.find(address) {
+            self.timeline.ledger.forget(region.base, region.len);
         }
         let freed = self.memory.free(address);
         debug_assert!(freed.is_ok(), "an allocation without memory: {freed:?}");

@@ -127,6 +127,7 @@ export! {
         state.forbid_in_capture()?;
         let last = state.last(stream);
         if state.is_done(last) {
+            state.learn_all(&[last]);
             return Ok(());
         }
         driver.ask(&mut state, [last]);

@@ -232,9 +232,14 @@ impl Cpu<'_> {
             unaligned |= address.low();
         }
         let fine = far == 0 && !wrong && unaligned & (size - 1) == 0;
-        let meets = |rank| self.meets(rank, &distances, size, access);
-        (fine && !buffer.watched.is_some_and(meets)).then(|| Together {
-            start: buffer.base.wrapping_add(origin),
+        let from = buffer.base.wrapping_add(origin);
+        let meets = match buffer.watched {
+            _ if !fine => true,
+            Some(rank) => self.meets(rank, &distances, size, access),
+            None => buffer.is_global && self.meets_global(from, &distances, size, access),
+        };
+        (!meets).then(|| Together {
+            start: from,
             data: buffer.data.wrapping_add(origin as usize),
             shadow: shadow.wrapping_add(origin as usize),
             distances,
@@ -250,9 +255,6 @@ impl Cpu<'_> {
         size: u32,
         access: Access,
     ) -> Result<Apart, Flow> {
-        if access == Access::Atomic {
-            self.synchronise();
-        }
         let first = self.mask.trailing_zeros() as usize % 32;
         let mut spans = [None; 32];
         for lane in first..32 {
@@ -310,6 +312,9 @@ impl Cpu<'_> {
                 }
                 if early.is_some_and(|base| !self.is_in_turn(base, access)) {
                     return Err(Verdict::Early { access, address });
+                }
+                if early.is_some() {
+                    self.access_global(address, size, access)?;
                 }
                 Ok(span)
             }

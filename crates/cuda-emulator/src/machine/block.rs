@@ -1,10 +1,12 @@
 //! A block: its warps, its shared memory, its barriers.
 
+use std::sync::Arc;
+
 use super::access::NoShadow;
 use super::cluster::ClusterState;
 use super::grid::Launch;
 use super::ops::wgmma::Warpgroup;
-use super::order::{Clock, Gate, Order};
+use super::order::{Clock, Crew, Gate, Order};
 use super::pattern::Patterns;
 use super::tally::Tally;
 pub use super::warp::Stop;
@@ -164,15 +166,14 @@ pub struct Block {
 
 impl Block {
     /// A block about to start. `seed` orders its warps.
-    pub fn new(launch: &Launch, index: [u32; 3], rank: u32, seed: u64) -> Self {
+    pub fn new(launch: &Launch, crew: &Arc<Crew>, index: [u32; 3], rank: u32, seed: u64) -> Self {
         let kernel = &launch.kernel;
         let threads: u32 = launch.block.iter().product();
         let warps = threads.div_ceil(32);
         let lanes = |w: u32| if threads - w * 32 >= 32 { u32::MAX } else { (1 << (threads % 32)) - 1 };
-        let (each, blocks) = (launch.warps(), launch.cluster_size() as usize);
-        let clock = |w: usize| match kernel.is_watched {
-            true => Clock::new(rank as usize * each + w, blocks * each),
-            false => Clock::default(),
+        let clock = |w: usize| match &launch.ledger {
+            Some(_) => Clock::new(crew, rank as usize * crew.each + w),
+            None => Clock::default(),
         };
         Self {
             state: BlockState {

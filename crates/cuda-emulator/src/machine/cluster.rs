@@ -4,11 +4,14 @@
 //! A cluster runs on one thread of the host at a time, its blocks in turns, so
 //! that no two of them touch what they share at the same time.
 
+use std::sync::Arc;
+
 use super::block::{Block, Random, Stop};
+use super::flags::Flags;
 use super::grid::Launch;
+use super::judge::{Reading, Writing};
 use super::mbarrier::Mbarriers;
-use super::order::{Gate, Landings, Mark, Order};
-use super::proxy::Reading;
+use super::order::{Crew, Gate, Landings, Mark};
 use super::shared::Shared;
 use super::tally::Tally;
 use super::transfer::Transfers;
@@ -39,8 +42,12 @@ pub struct ClusterState {
     pub landings: Landings,
     /// Where warps have waited for the grids before (`griddepcontrol.wait`).
     pub waits: Vec<Mark>,
-    /// What atomics, fences and volatile accesses hand on.
-    pub flags: Order,
+    /// Copies to global memory that nobody has waited for.
+    pub writings: Vec<Writing>,
+    /// What is handed on through values in shared memory: by rank and address.
+    pub flags: Flags,
+    /// What its warps have in common.
+    pub crew: Arc<Crew>,
     /// Counts the times that all polls were told to give up waiting.
     pub polls: u64,
     /// Threads of all blocks that have not ended.
@@ -59,11 +66,12 @@ pub struct ClusterBarrier {
 }
 
 impl ClusterState {
-    fn new(launch: &Launch, blocks: usize) -> Self {
+    fn new(launch: &Launch, number: u64, blocks: usize) -> Self {
         let threads: u32 = launch.block.iter().product();
         let warps = blocks * launch.warps();
-        let watched = launch.kernel.is_watched;
-        let watch = || watched.then(|| Watch::new(launch.shared_bytes(), warps));
+        let watch = || launch.ledger.as_ref().map(|_| Watch::new(launch.shared_bytes(), warps));
+        let earlier = launch.earlier.clone();
+        let cluster = earlier.first.wrapping_add(number as u32);
         Self {
             shared: (0..blocks).map(|_| Shared::new(launch.shared_bytes(), watch())).collect(),
             mbarriers: (0..blocks).map(|_| Mbarriers::default()).collect(),
@@ -72,7 +80,9 @@ impl ClusterState {
             readings: Vec::new(),
             landings: Landings::default(),
             waits: Vec::new(),
-            flags: if watched { Order::new(warps) } else { Order::default() },
+            writings: Vec::new(),
+            flags: Flags::default(),
+            crew: Arc::new(Crew { cluster, warps, each: launch.warps(), earlier }),
             polls: 0,
             live_threads: threads * blocks as u32,
         }
@@ -136,22 +146,17 @@ pub enum Turn {
 }
 
 impl Cluster {
-    /// A cluster about to start: the blocks with these indices, in the order of
-    /// their ranks. `seed` orders everything in it.
-    pub fn new(launch: &Launch, blocks: impl ExactSizeIterator<Item = [u32; 3]>, seed: u64) -> Self {
-        let state = ClusterState::new(launch, blocks.len());
+    /// A cluster about to start, by its number. `seed` orders everything in it.
+    pub fn new(launch: &Launch, number: u64, seed: u64) -> Self {
+        let blocks = launch.blocks_of(number);
+        let state = ClusterState::new(launch, number, blocks.len());
         let block_seed =
             |rank: u64| if seed == 0 { 0 } else { seed ^ rank.wrapping_mul(0xa24b_aed4_963e_e407) };
-        let blocks =
-            blocks.zip(0u32..).map(|(index, rank)| Block::new(launch, index, rank, block_seed(rank.into())));
-        Self {
-            state,
-            blocks: blocks.collect(),
-            next: 0,
-            random: Random::new(seed),
-            tally: Tally::default(),
-            idle_rounds: 0,
-        }
+        let blocks: Vec<Block> = blocks
+            .zip(0u32..)
+            .map(|(index, rank)| Block::new(launch, &state.crew, index, rank, block_seed(rank.into())))
+            .collect();
+        Self { state, blocks, next: 0, random: Random::new(seed), tally: Tally::default(), idle_rounds: 0 }
     }
 
     /// Runs its blocks in turns until it ends, or has executed about `budget`

@@ -2,6 +2,7 @@
 
 use super::block::BlockState;
 use super::cluster::ClusterState;
+use super::flags::Semantics;
 use super::grid::Launch;
 use super::registers::{Raw, blend};
 use super::tally::Poll;
@@ -34,6 +35,8 @@ pub struct Cpu<'a> {
     pub calls: Vec<u32>,
     /// The instruction had returned `Flow::Wait` and the wait is over.
     pub resumed: bool,
+    /// What the running access does to order, unless it is weak.
+    pub semantics: Option<Semantics>,
     /// Its last poll, if that failed.
     pub poll: Option<Box<Poll>>,
     /// Set with `Flow::Fault`.

@@ -11,6 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::cluster::{Cluster, Turn};
+use super::footprint::{Extent, index_in};
+use super::ledger::Ledger;
+use super::order::Earlier;
 use super::tally::Tally;
 use crate::code::{Kernel, SHARED_START};
 use crate::counters::Counters;
@@ -56,6 +59,10 @@ pub struct Launch {
     pub threads: usize,
     /// How tensor cores add.
     pub arithmetic: Arithmetic,
+    /// Who touched global memory; nothing where nobody asks for order.
+    pub ledger: Option<Arc<Ledger>>,
+    /// What ran before, as the numbers of clusters tell.
+    pub earlier: Arc<Earlier>,
 }
 
 impl Launch {
@@ -66,13 +73,18 @@ impl Launch {
 
     /// Warps of a block.
     pub fn warps(&self) -> usize {
-        self.block.iter().product::<u32>().div_ceil(32) as usize
+        self.extent().warps()
     }
 
     /// The index of the block of some rank in the cluster of a block.
     pub fn block_of_rank(&self, block: [u32; 3], rank: u32) -> [u32; 3] {
         let within = index_in(self.cluster, rank.into());
         [0, 1, 2].map(|axis| block[axis] - block[axis] % self.cluster[axis] + within[axis])
+    }
+
+    /// How it is divided.
+    pub fn extent(&self) -> Extent {
+        Extent { grid: self.grid, block: self.block, cluster: self.cluster }
     }
 
     /// Blocks of a cluster.
@@ -82,17 +94,13 @@ impl Launch {
 
     /// How many clusters the grid has in each direction. It is whole clusters.
     pub fn clusters(&self) -> [u32; 3] {
-        [0, 1, 2].map(|axis| self.grid[axis] / self.cluster[axis].max(1))
+        self.extent().clusters()
     }
 
     /// The blocks of a cluster by its number, in the order of their ranks.
-    fn blocks_of(&self, cluster: u64) -> impl ExactSizeIterator<Item = [u32; 3]> {
-        let first = index_in(self.clusters(), cluster);
-        let size = self.cluster;
-        (0..self.cluster_size()).map(move |rank| {
-            let within = index_in(size, rank.into());
-            [0, 1, 2].map(|axis| first[axis] * size[axis] + within[axis])
-        })
+    pub fn blocks_of(&self, cluster: u64) -> impl ExactSizeIterator<Item = [u32; 3]> + use<> {
+        let extent = self.extent();
+        (0..self.cluster_size()).map(move |rank| extent.block_of(cluster, rank))
     }
 
     /// The place of a deadlock or livelock: where the first of its threads stands.
@@ -108,12 +116,6 @@ impl Launch {
             lanes: stand.lanes,
         }
     }
-}
-
-/// The nth place of a box, x running first.
-fn index_in([x, y, _]: [u32; 3], nth: u64) -> [u32; 3] {
-    let (x, y) = (u64::from(x), u64::from(y));
-    [(nth % x) as u32, (nth / x % y) as u32, (nth / x / y) as u32]
 }
 
 impl Kernel {
@@ -187,7 +189,7 @@ fn work(launch: &Launch, clusters: u64, order: &Order, queue: &Mutex<Queue>, cha
             drop(q);
             let seed =
                 if launch.seed == 0 { 0 } else { launch.seed ^ (number + 1).wrapping_mul(0x9e37_79b9) };
-            Cluster::new(launch, launch.blocks_of(number), seed)
+            Cluster::new(launch, number, seed)
         } else if let Some(cluster) = q.waiting.pop_front() {
             q.running += 1;
             drop(q);

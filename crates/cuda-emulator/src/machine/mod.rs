@@ -8,8 +8,10 @@
 //! - `registers`, `lanes`: rows of 32 lanes and functions over them
 //! - `mbarrier`: arrivals and transaction bytes
 //! - `transfer`: asynchronous copies, from issue to landing
-//! - `order`: what comes before what; `past`, `watch`: who touched shared memory last; `proxy`: the two together, where
-//!   asynchronous accesses meet others; `witness`: random programs, by which they are held to a plain graph
+//! - `order`: what comes before what; `flags`: order that is handed on through values
+//! - `history`, `past`: who touched memory last; `watch`: shared memory; `ledger`: global memory
+//! - `footprint`: what is left of launches that have run
+//! - `judge`: the two together: accesses that meet; `witness`: random programs, by which they are held to a plain graph
 //! - `access`: an address becomes bytes, or a verdict
 //! - `tensor_map`: a box of a tensor becomes runs of bytes
 //! - `matrix`: where the elements of matrices lie
@@ -24,15 +26,19 @@ mod block;
 mod cluster;
 mod cpu;
 mod ending;
+mod flags;
+mod footprint;
 mod grid;
+mod history;
+mod judge;
 pub(crate) mod lanes;
+mod ledger;
 pub(crate) mod matrix;
 mod mbarrier;
 pub mod ops;
 mod order;
 mod past;
 mod pattern;
-mod proxy;
 pub(crate) mod registers;
 mod shared;
 mod stack;
@@ -48,4 +54,7 @@ mod witness;
 pub const MULTIPROCESSORS: u32 = 132;
 
 pub use cpu::{Cpu, Flow, Wait};
+pub use footprint::{Extent, Footprint, Span};
 pub use grid::{Launch, run};
+pub use ledger::Ledger;
+pub use order::Earlier;

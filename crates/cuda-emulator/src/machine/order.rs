@@ -17,12 +17,17 @@
 //! What is relaxed orders nothing by itself: an arrival hands on what the last fence had
 //! seen, and what a wait has met is seen from the next fence on.
 //!
-//! Only a kernel that uses the async proxy or mbarriers has clocks; in others all of
-//! this is empty. The order is wider than PTX's: the lanes of a warp are one, and all fences,
-//! atomics and volatile accesses of a cluster meet. What it does not order is
-//! unordered indeed.
+//! Clusters meet in global memory alone (`flags`); of other clusters an order knows what it
+//! has met there. What earlier launches did is known by their queue (`Earlier`).
+//!
+//! Where nobody asks for order (`CUDA_EMULATOR=fast`) all of this is empty. The order is wider
+//! than PTX's: the lanes of a warp are one. What it does not order is unordered indeed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::footprint::Footprint;
 
 /// Whose count it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -40,11 +45,43 @@ enum Whose {
     Reduction,
     /// The warp's, for a `cp.async`.
     Copy,
+    /// The warp's, for what the copy engine wrote and the warp has waited for.
+    Group,
+    /// The same, of a reduction.
+    GroupReduction,
+}
+
+/// Who takes part in an ordering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// The threads of the block.
+    Cta,
+    /// Those of its cluster.
+    Cluster,
+    /// All of the device, or of the system.
+    Gpu,
+}
+
+impl Scope {
+    /// How many there are.
+    pub const ALL: usize = 3;
+}
+
+/// Which memory a `fence.proxy.async` is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Side {
+    /// Shared memory.
+    #[default]
+    Shared,
+    /// Global memory.
+    Global,
 }
 
 /// Who did something, when and where in the code. The default comes before everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Mark {
+    /// The number of the cluster, among all that have run; 0 is none.
+    pub cluster: u32,
     whose: Whose,
     /// The warp of the cluster whose instruction it was.
     pub warp: u16,
@@ -54,6 +91,8 @@ pub struct Mark {
     pub pc: u32,
     /// Is something behind it, behind which all but reductions come?
     covered: bool,
+    /// Of an access that may meet others of its kind (`.relaxed`, `.volatile`, atomics): among whom.
+    pub strong: Option<Scope>,
 }
 
 /// Nobody has seen this one.
@@ -65,45 +104,64 @@ const PC: u32 = 32;
 const WHOSE: u32 = 50;
 const COVERED: u32 = 53;
 const WARP: u32 = 54;
+const CLUSTER: u32 = 64;
+const STRONG: u32 = 96;
 /// Instructions behind the last one that has room are taken for it.
 const LAST_PC: u32 = (1 << (WHOSE - PC)) - 1;
 
 impl Mark {
     /// As one word; the default is zero.
-    pub fn pack(self) -> u64 {
+    pub fn pack(self) -> u128 {
         let (pc, whose) = (u64::from(self.pc), self.whose as u64);
         let (covered, warp) = (u64::from(self.covered), u64::from(self.warp));
-        u64::from(self.count) | pc << PC | whose << WHOSE | covered << COVERED | warp << WARP
+        let low = u64::from(self.count) | pc << PC | whose << WHOSE | covered << COVERED | warp << WARP;
+        let strong = self.strong.map_or(0, |scope| scope as u128 + 1);
+        u128::from(low) | u128::from(self.cluster) << CLUSTER | strong << STRONG
     }
 
     /// From one word.
     #[inline(always)]
-    pub fn unpack(word: u64) -> Self {
+    pub fn unpack(packed: u128) -> Self {
+        let word = packed as u64;
         let whose = match word >> WHOSE & 7 {
             0 => Whose::Warp,
             1 => Whose::Wgmma,
             2 => Whose::Init,
             3 => Whose::Engine,
             4 => Whose::Reduction,
-            _ => Whose::Copy,
+            5 => Whose::Copy,
+            6 => Whose::Group,
+            _ => Whose::GroupReduction,
         };
         Self {
+            cluster: (packed >> CLUSTER) as u32,
             whose,
             warp: (word >> WARP) as u16,
             count: word as u32,
             pc: (word >> PC) as u32 & LAST_PC,
             covered: word >> COVERED & 1 == 1,
+            strong: match packed >> STRONG & 3 {
+                0 => None,
+                1 => Some(Scope::Cta),
+                2 => Some(Scope::Cluster),
+                _ => Some(Scope::Gpu),
+            },
         }
     }
 
     /// Is it the copy engine's?
     pub fn is_engines(self) -> bool {
-        matches!(self.whose, Whose::Engine | Whose::Reduction)
+        !matches!(self.whose, Whose::Warp | Whose::Wgmma | Whose::Init | Whose::Copy)
+    }
+
+    /// Is it of an ordinary access of threads?
+    pub fn is_threads(self) -> bool {
+        self.whose == Whose::Warp
     }
 
     /// Is it a reduction of the copy engine's?
     pub fn is_reduction(self) -> bool {
-        self.whose == Whose::Reduction
+        matches!(self.whose, Whose::Reduction | Whose::GroupReduction)
     }
 
     /// Is it a `cp.async`'s?
@@ -121,6 +179,11 @@ impl Mark {
         Self { covered: true, ..self }
     }
 
+    /// The same thing, which may meet others of its kind.
+    pub fn strong(self, scope: Option<Scope>) -> Self {
+        Self { strong: scope, ..self }
+    }
+
     /// The same thing, of a `cp.async`.
     pub fn copy(self) -> Self {
         Self { whose: Whose::Copy, ..self }
@@ -130,6 +193,12 @@ impl Mark {
     pub fn landed(self, landing: Landing) -> Self {
         let whose = if self.is_reduction() { Whose::Reduction } else { Whose::Engine };
         Self { whose, count: landing.0, ..self }
+    }
+
+    /// The same thing once the warp that issued it has waited for it.
+    pub fn over(self, clock: &Clock) -> Self {
+        let whose = if self.is_reduction() { Whose::GroupReduction } else { Whose::Group };
+        Self { whose, count: clock.mark(0).count, ..self }
     }
 
     /// The same thing, which the copy engine does, before it is over.
@@ -177,144 +246,314 @@ impl Landings {
     }
 }
 
-/// How far each warp of the cluster has been followed.
+/// How far the warps of a cluster have been followed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Order {
+struct Seen {
     /// Behind the warps, their `wgmma`s; then their initialisations; then landings by the numbers of their mbarriers, as
     /// far as any are known.
-    seen: Vec<u32>,
-    fenced: Vec<u32>,
+    counts: Vec<u32>,
+    /// Of the warps' counts, what lies behind a `fence.proxy.async` for shared memory, or for global memory.
+    fenced: [Vec<u32>; 2],
 }
 
-impl Order {
-    /// Nothing seen, in a cluster of so many warps.
-    pub fn new(warps: usize) -> Self {
-        Self { seen: vec![0; 3 * warps], fenced: vec![0; warps] }
-    }
-
-    /// All that the other one has seen is seen here too.
-    pub fn join(&mut self, other: &Order) {
-        self.reach(other.seen.len(), other.warps());
-        self.seen.iter_mut().zip(&other.seen).for_each(|(to, from)| *to = (*to).max(*from));
-        self.fenced.iter_mut().zip(&other.fenced).for_each(|(to, from)| *to = (*to).max(*from));
-    }
-
-    /// A landing is seen, in a cluster of so many warps.
-    pub fn join_landing(&mut self, landing: Landing, warps: usize) {
-        let entry = 3 * warps + landing.number();
-        self.reach(entry + 1, warps);
-        self.seen[entry] = self.seen[entry].max(landing.0);
+impl Seen {
+    fn join(&mut self, other: &Seen) {
+        self.reach(other.counts.len(), other.warps());
+        self.counts.iter_mut().zip(&other.counts).for_each(|(to, from)| *to = (*to).max(*from));
+        let fenced = self.fenced.iter_mut().flatten().zip(other.fenced.iter().flatten());
+        fenced.for_each(|(to, from)| *to = (*to).max(*from));
     }
 
     /// Has so many entries, at least.
     #[inline(always)]
     fn reach(&mut self, entries: usize, warps: usize) {
-        if self.seen.len() < entries {
-            self.seen.resize(entries, 0);
-            self.fenced.resize(warps, 0);
+        if self.counts.len() < entries {
+            self.counts.resize(entries, 0);
+            self.fenced.iter_mut().for_each(|fenced| fenced.resize(warps, 0));
         }
     }
 
     /// Warps of the cluster.
     #[inline(always)]
-    pub fn warps(&self) -> usize {
-        self.fenced.len()
+    fn warps(&self) -> usize {
+        self.fenced[0].len()
     }
 
     /// Where a mark's count stands.
     #[inline(always)]
     fn entry(&self, mark: Mark) -> usize {
         match mark.whose {
-            Whose::Warp | Whose::Copy => mark.warp.into(),
+            Whose::Warp | Whose::Copy | Whose::Group | Whose::GroupReduction => mark.warp.into(),
             Whose::Wgmma => self.warps() + usize::from(mark.warp),
             Whose::Init => 2 * self.warps() + usize::from(mark.warp),
             Whose::Engine | Whose::Reduction => 3 * self.warps() + Landing(mark.count).number(),
         }
     }
 
-    fn forget(&mut self) {
-        self.seen.fill(0);
-        self.fenced.fill(0);
+    #[inline(always)]
+    fn has(&self, mark: Mark) -> Option<bool> {
+        self.counts.get(self.entry(mark)).map(|seen| *seen >= mark.count)
     }
 
-    /// Does it come before?
-    pub fn has_seen(&self, mark: Mark) -> bool {
-        self.seen.get(self.entry(mark)).map_or(self.seen.is_empty(), |seen| *seen >= mark.count)
+    fn has_fenced(&self, mark: Mark, side: Side) -> Option<bool> {
+        self.fenced[side as usize].get(usize::from(mark.warp)).map(|fenced| *fenced >= mark.count)
     }
 
-    /// Does what a warp did itself come before, with a `fence.proxy.async` between?
-    pub fn has_fenced(&self, mark: Mark) -> bool {
-        self.fenced.get(usize::from(mark.warp)).is_none_or(|fenced| *fenced >= mark.count)
-    }
-
-    /// Was anything seen of the warps with these numbers?
-    pub fn has_seen_any(&self, mut warps: std::ops::Range<usize>) -> bool {
-        let starts = 2 * self.warps();
-        self.seen.is_empty() || warps.any(|w| self.seen[starts + w] > 0)
+    fn fence(&mut self, side: Side) {
+        let warps = self.warps();
+        self.fenced[side as usize].copy_from_slice(&self.counts[..warps]);
     }
 }
 
+/// What has been seen, of the own cluster and of others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The own cluster; 0: whichever the order is joined to, or joins.
+    cluster: u32,
+    own: Seen,
+    /// Of clusters that were met in global memory, by their numbers.
+    others: BTreeMap<u32, Seen>,
+}
+
+impl Order {
+    /// Nothing seen, for a cluster of so many warps.
+    pub fn new(cluster: u32, warps: usize) -> Self {
+        let own = Seen { counts: vec![0; 3 * warps], fenced: [vec![0; warps], vec![0; warps]] };
+        Self { cluster, own, others: BTreeMap::new() }
+    }
+
+    /// All that the other one has seen is seen here too.
+    pub fn join(&mut self, other: &Order) {
+        if self.cluster == 0 {
+            self.cluster = other.cluster;
+        }
+        match other.cluster == 0 || self.cluster == other.cluster {
+            true => self.own.join(&other.own),
+            false => self.others.entry(other.cluster).or_default().join(&other.own),
+        }
+        for (cluster, seen) in &other.others {
+            match *cluster == self.cluster {
+                true => self.own.join(seen),
+                false => self.others.entry(*cluster).or_default().join(seen),
+            }
+        }
+    }
+
+    /// A landing is seen, in a cluster of so many warps.
+    pub fn join_landing(&mut self, landing: Landing, warps: usize) {
+        let entry = 3 * warps + landing.number();
+        self.own.reach(entry + 1, warps);
+        self.own.counts[entry] = self.own.counts[entry].max(landing.0);
+    }
+
+    fn forget(&mut self) {
+        self.own.counts.fill(0);
+        self.own.fenced.iter_mut().for_each(|fenced| fenced.fill(0));
+        self.others.clear();
+    }
+
+    /// Is nothing seen by anybody, since nobody asks?
+    fn is_idle(&self) -> bool {
+        self.own.counts.is_empty()
+    }
+
+    /// Does it come before?
+    #[inline(always)]
+    pub fn has_seen(&self, mark: Mark) -> bool {
+        match mark.cluster == self.cluster {
+            true => self.own.has(mark).unwrap_or(self.is_idle()),
+            false => self.has_seen_abroad(mark),
+        }
+    }
+
+    #[cold]
+    fn has_seen_abroad(&self, mark: Mark) -> bool {
+        mark.cluster == 0
+            || self.is_idle()
+            || self.others.get(&mark.cluster).and_then(|seen| seen.has(mark)) == Some(true)
+    }
+
+    /// Does what a warp did itself come before, with a `fence.proxy.async` between?
+    pub fn has_fenced(&self, mark: Mark, side: Side) -> bool {
+        match mark.cluster == self.cluster || mark.cluster == 0 {
+            true => self.own.has_fenced(mark, side).unwrap_or(true),
+            false => {
+                self.is_idle()
+                    || self.others.get(&mark.cluster).and_then(|seen| seen.has_fenced(mark, side))
+                        == Some(true)
+            }
+        }
+    }
+
+    /// Was anything seen of the own cluster's warps with these numbers?
+    pub fn has_seen_any(&self, mut warps: Range<usize>) -> bool {
+        let starts = 2 * self.own.warps();
+        self.is_idle() || warps.any(|w| self.own.counts[starts + w] > 0)
+    }
+}
+
+/// Launches that ran before, by the numbers of their clusters.
+#[derive(Clone)]
+pub struct Earlier {
+    /// The first cluster of this launch.
+    pub first: u32,
+    /// Those that need not have ended when this one begins.
+    pub unordered: Vec<Arc<Footprint>>,
+}
+
+impl Default for Earlier {
+    /// Nothing.
+    fn default() -> Self {
+        Self { first: 1, unordered: Vec::new() }
+    }
+}
+
+impl Earlier {
+    /// Has the launch ended that this cluster is of?
+    fn have_ended(&self, cluster: u32) -> bool {
+        cluster < self.first && self.unordered(cluster).is_none()
+    }
+
+    /// The launch, if it need not have ended, that this cluster is of.
+    pub fn unordered(&self, cluster: u32) -> Option<&Footprint> {
+        self.unordered.iter().map(Arc::as_ref).find(|footprint| footprint.clusters.contains(&cluster))
+    }
+}
+
+/// What the warps of a cluster have in common.
+#[derive(Clone, Default)]
+pub struct Crew {
+    /// The number of their cluster, among all that have run.
+    pub cluster: u32,
+    /// How many they are.
+    pub warps: usize,
+    /// Warps of a block.
+    pub each: usize,
+    /// What ran before.
+    pub earlier: Arc<Earlier>,
+}
+
 /// A warp's clock.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Clock {
+    crew: Arc<Crew>,
     order: Order,
     warp: u16,
     /// `wgmma`s that it has issued.
     issued: u32,
-    /// What a relaxed arrival hands on.
-    offered: Order,
-    /// What relaxed waits have met.
-    met: Order,
+    /// What a relaxed release hands on, by its scope: what fences of such a scope, or a wider one, had seen.
+    offered: [Order; Scope::ALL],
+    /// What relaxed acquires have met, by the scope that a fence must have to take it.
+    met: [Order; Scope::ALL],
+    /// Has it executed a fence?
+    has_fenced: bool,
 }
 
 impl Clock {
-    /// That of a warp of a cluster with so many.
-    pub fn new(warp: usize, warps: usize) -> Self {
-        let mut offered = Order::new(warps);
-        offered.seen[2 * warps + warp] = 1;
+    /// That of a warp.
+    pub fn new(crew: &Arc<Crew>, warp: usize) -> Self {
+        let mut offered = Order::new(crew.cluster, crew.warps);
+        offered.own.counts[2 * crew.warps + warp] = 1;
         let mut order = offered.clone();
-        order.seen[warp] = 1;
-        Self { order, warp: warp as u16, issued: 0, offered, met: Order::default() }
+        order.own.counts[warp] = 1;
+        let met = Order { cluster: crew.cluster, ..Order::default() };
+        Self {
+            crew: crew.clone(),
+            order,
+            warp: warp as u16,
+            issued: 0,
+            offered: [offered.clone(), offered.clone(), offered],
+            met: [met.clone(), met.clone(), met],
+            has_fenced: false,
+        }
     }
 
-    /// What the warp has seen.
+    /// What the warp has seen of what goes on while it runs.
     pub fn order(&self) -> &Order {
         &self.order
     }
 
+    /// Does it come before what the warp does now?
+    #[inline(always)]
+    pub fn has_seen(&self, mark: Mark) -> bool {
+        self.order.has_seen(mark) || self.crew.earlier.have_ended(mark.cluster)
+    }
+
+    /// Does what a warp did itself come before, with a `fence.proxy.async` or the end of its launch between?
+    pub fn has_fenced(&self, mark: Mark, side: Side) -> bool {
+        self.order.has_fenced(mark, side) || self.crew.earlier.have_ended(mark.cluster)
+    }
+
+    /// May an access of this strength and an earlier one meet without order?
+    pub fn may_meet(&self, strong: Option<Scope>, mark: Mark) -> bool {
+        let needed = self.scope_of(mark.cluster, usize::from(mark.warp));
+        strong.is_some_and(|scope| scope >= needed) && mark.strong.is_some_and(|scope| scope >= needed)
+    }
+
+    /// The narrowest scope in which this warp and one of some cluster are.
+    pub fn scope_of(&self, cluster: u32, warp: usize) -> Scope {
+        match self.crew.each.max(1) {
+            _ if cluster != self.crew.cluster => Scope::Gpu,
+            each if warp / each == usize::from(self.warp) / each => Scope::Cta,
+            _ => Scope::Cluster,
+        }
+    }
+
+    /// Does what is relaxed hand on anything?
+    pub fn hands_on(&self) -> bool {
+        self.has_fenced
+    }
+
+    /// Counts on: what was released does not hold what follows.
+    pub fn released(&mut self) {
+        self.count();
+    }
+
+    /// The warp's cluster, and its number there.
+    pub fn whose(&self) -> (u32, usize) {
+        (self.crew.cluster, self.warp.into())
+    }
+
     /// What the warp does now, at `pc`.
     pub fn mark(&self, pc: u32) -> Mark {
-        let count = self.order.seen.get(usize::from(self.warp)).copied().unwrap_or(0);
-        Mark { whose: Whose::Warp, warp: self.warp, count, pc: pc.min(LAST_PC), covered: false }
+        let count = self.order.own.counts.get(usize::from(self.warp)).copied().unwrap_or(0);
+        Mark { count, ..self.at(pc) }
+    }
+
+    /// A mark of the warp's, but for its count.
+    fn at(&self, pc: u32) -> Mark {
+        Mark { cluster: self.crew.cluster, warp: self.warp, pc: pc.min(LAST_PC), ..Mark::default() }
     }
 
     /// The `wgmma` that the warp issues now, at `pc`.
     pub fn issue(&mut self, pc: u32) -> Mark {
         self.issued += 1;
-        Mark { whose: Whose::Wgmma, warp: self.warp, count: self.issued, pc: pc.min(LAST_PC), covered: false }
+        Mark { whose: Whose::Wgmma, count: self.issued, ..self.at(pc) }
     }
 
     /// The mbarrier that the warp initialises now, at `pc`.
     pub fn initialise(&mut self, pc: u32) -> Mark {
-        let mark = Mark { whose: Whose::Init, warp: self.warp, pc: pc.min(LAST_PC), ..Mark::default() };
-        let entry = self.order.entry(mark);
-        let Some(count) = self.order.seen.get_mut(entry) else { return mark };
+        let mark = Mark { whose: Whose::Init, ..self.at(pc) };
+        let entry = self.order.own.entry(mark);
+        let Some(count) = self.order.own.counts.get_mut(entry) else { return mark };
         *count += 1;
         Mark { count: *count, ..mark }
     }
 
     /// `fence.mbarrier_init`: of all that the warp did, only its initialisations.
     pub fn fence_initialisations(&mut self) {
-        let entry = self.order.entry(Mark { whose: Whose::Init, warp: self.warp, ..Mark::default() });
-        if let Some(offered) = self.offered.seen.get_mut(entry) {
-            *offered = self.order.seen[entry];
+        let entry = self.order.own.entry(Mark { whose: Whose::Init, ..self.at(0) });
+        for offered in &mut self.offered {
+            if let Some(offered) = offered.own.counts.get_mut(entry) {
+                *offered = self.order.own.counts[entry];
+            }
         }
     }
 
     /// The next `wgmma` has been waited for.
     pub fn land(&mut self) {
-        let entry = usize::from(self.warp) + self.order.warps();
-        if let Some(seen) = self.order.seen.get_mut(entry) {
+        let entry = usize::from(self.warp) + self.order.own.warps();
+        if let Some(seen) = self.order.own.counts.get_mut(entry) {
             *seen += 1;
         }
     }
@@ -322,11 +561,11 @@ impl Clock {
     /// A group of `wgmma`s is the warpgroup's: what this warp, of this number in its block, has waited for is over in the
     /// other three too, which have issued the same.
     pub fn land_others(&mut self, number: u32) {
-        let warps = self.order.warps();
+        let warps = self.order.own.warps();
         let own = warps + usize::from(self.warp);
-        let Some(&landed) = self.order.seen.get(own) else { return };
+        let Some(&landed) = self.order.own.counts.get(own) else { return };
         let first = own - number as usize % 4;
-        let wgmmas = self.order.seen.iter_mut().take(2 * warps);
+        let wgmmas = self.order.own.counts.iter_mut().take(2 * warps);
         wgmmas.skip(first).take(4).for_each(|seen| *seen = (*seen).max(landed));
     }
 
@@ -342,31 +581,36 @@ impl Clock {
     }
 
     /// A fence: what comes before it is handed on by what is relaxed behind it, and the other way round.
-    pub fn fence(&mut self) {
-        self.order.join(&self.met);
-        self.offered.join(&self.order);
+    pub fn fence(&mut self, scope: Scope) {
+        for level in 0..=scope as usize {
+            self.order.join(&self.met[level]);
+        }
+        for level in 0..=scope as usize {
+            self.offered[level].join(&self.order);
+        }
+        self.has_fenced = true;
         self.count();
     }
 
     /// The same for a relaxed arrival: what the last fence had seen.
-    pub fn release_relaxed(&self, to: &mut Order) {
-        to.join(&self.offered);
+    pub fn release_relaxed(&self, to: &mut Order, scope: Scope) {
+        to.join(&self.offered[scope as usize]);
     }
 
     /// The same for a relaxed wait: from the next fence on.
-    pub fn acquire_relaxed(&mut self, from: &Order) {
-        self.met.join(from);
+    pub fn acquire_relaxed(&mut self, from: &Order, scope: Scope) {
+        self.met[scope as usize].join(from);
     }
 
     /// `fence.proxy.async`: all that was seen is fenced.
-    pub fn fence_proxies(&mut self) {
-        let warps = self.order.warps();
-        self.order.fenced.copy_from_slice(&self.order.seen[..warps]);
+    pub fn fence_proxies(&mut self, side: Side) {
+        self.order.own.fence(side);
+        self.order.others.values_mut().for_each(|seen| seen.fence(side));
         self.count();
     }
 
     fn count(&mut self) {
-        if let Some(own) = self.order.seen.get_mut(usize::from(self.warp)) {
+        if let Some(own) = self.order.own.counts.get_mut(usize::from(self.warp)) {
             *own += 1;
         }
     }

@@ -4,14 +4,17 @@
 
 use std::collections::HashMap;
 
-use super::order::{Mark, Order};
+use super::order::Mark;
 
 /// A set of marks as one word: zero for none, a packed mark, or the number of a larger set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Past(u64);
+pub struct Past(u128);
 
 /// The bit of a number, which no packed mark has.
-const NUMBER: u64 = 1 << 63;
+const NUMBER: u128 = 1 << 127;
+/// So many marks are kept in a set, the latest. Few sets have more: those who read the same and know nothing of each
+/// other.
+const MOST: usize = 32;
 /// So many sets, at least, are looked through for those that nobody uses any more.
 const MANY: usize = 1 << 14;
 
@@ -72,25 +75,26 @@ impl Pasts {
                     self.sets.push(marks.clone());
                     new
                 });
-                Past(NUMBER | number as u64)
+                Past(NUMBER | number as u128)
             }
         }
     }
 
-    /// What is left of a set for one who knows `order`, and that one's mark.
+    /// What is left of a set for one who knows some, and that one's mark.
     #[inline(always)]
-    pub fn add(&mut self, past: Past, order: &Order, mark: Mark) -> Past {
-        if past.is_empty() || past.number().is_none() && order.has_seen(Mark::unpack(past.0)) {
+    pub fn add(&mut self, past: Past, knows: impl Fn(Mark) -> bool, mark: Mark) -> Past {
+        if past.is_empty() || past.number().is_none() && knows(Mark::unpack(past.0)) {
             return Past::from(mark);
         }
-        self.add_to_some(past, |other| !order.has_seen(other), mark)
+        self.add_to_some(past, |other| !knows(other), mark)
     }
 
     /// Those of a set that are to stay, and one more.
     #[cold]
     pub fn add_to_some(&mut self, past: Past, stays: impl Fn(Mark) -> bool, mark: Mark) -> Past {
         let staying = self.marks(past).filter(|other| stays(*other));
-        let all = staying.chain([mark]).collect();
+        let mut all: Vec<Mark> = staying.chain([mark]).collect();
+        all.drain(..all.len().saturating_sub(MOST));
         self.of(all)
     }
 
@@ -107,7 +111,9 @@ impl Pasts {
     /// A set with the mark replaced that is pending for an instruction of a warp: that of `mark`.
     pub fn settle(&mut self, past: Past, mark: Mark, settled: impl FnOnce(Mark) -> Mark) -> Past {
         let mut marks: Vec<Mark> = self.marks(past).collect();
-        let same = |other: &&mut Mark| other.is_pending() && (other.warp, other.pc) == (mark.warp, mark.pc);
+        let same = |other: &&mut Mark| {
+            other.is_pending() && (other.cluster, other.warp, other.pc) == (mark.cluster, mark.warp, mark.pc)
+        };
         let Some(pending) = marks.iter_mut().find(same) else { return past };
         *pending = settled(*pending);
         self.of(marks)

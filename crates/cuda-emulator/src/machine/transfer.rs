@@ -8,7 +8,7 @@
 //! - what it will write is undefined (unless it is combined with what is there);
 //! - what it will read of shared memory is held: another copy may not go there.
 //!
-//! Copies against all other accesses: `proxy`.
+//! Copies against all other accesses: `judge`.
 
 use std::ops::Range;
 
@@ -101,8 +101,8 @@ impl Transfer {
         let pending = Box::new(self.origin.place(kernel));
         Verdict::Conflict {
             what: what.to_owned(),
-            rank,
-            address: range.start,
+            rank: Some(rank),
+            address: range.start.into(),
             len: range.end - range.start,
             pending,
         }
@@ -121,6 +121,24 @@ impl Transfer {
     /// The same of the shared memory that it writes.
     pub fn written(&self) -> Option<(u32, Vec<Range<u32>>)> {
         self.writes().map(|(rank, whole)| (rank, self.parts(whole)))
+    }
+
+    /// Calls out the ranges of global memory that it reads.
+    pub fn global_reads(&self, mut each: impl FnMut(u64, u32)) {
+        match &self.work {
+            Work::Range { from: Memory::Global(at), len, .. } => each(*at, *len),
+            Work::Tile(tile, Way::Load, _) => tile.ranges(each),
+            _ => {}
+        }
+    }
+
+    /// The same of those that it writes.
+    pub fn global_writes(&self, mut each: impl FnMut(u64, u32)) {
+        match &self.work {
+            Work::Range { to: Memory::Global(at), len, .. } => each(*at, *len),
+            Work::Tile(tile, Way::Store, _) => tile.ranges(each),
+            _ => {}
+        }
     }
 
     /// What is touched of a range: a box may have gaps between its rows.
@@ -321,7 +339,7 @@ impl ClusterState {
                 }
             }
         }
-        self.mark_landed(&transfer);
+        self.mark_landed(&transfer, launch);
         let Completion::Mbarrier(rank, address, bytes) = transfer.completion else { return Ok(()) };
         let outcome = match self.mbarriers[rank as usize].get_mut(address) {
             Some(barrier) => barrier.complete(bytes),

@@ -227,6 +227,7 @@ impl Warp {
             depth,
             calls: std::mem::take(&mut f.calls),
             resumed,
+            semantics: None,
             poll,
             fault: None,
             scatter: Vec::new(),

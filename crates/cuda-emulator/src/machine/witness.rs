@@ -1,7 +1,7 @@
-//! A second witness for the judge of order (`order`, `past`, `watch`): small random programs of a few warps, judged by a
-//! graph of all that happened.
+//! A second witness for the judge of order (`order`, `flags`, `past`, `history`): small random programs of a few warps,
+//! judged by a graph of all that happened.
 //!
-//! The judge keeps clocks, and of each grain the last accesses alone. The witness keeps every event and every access, and
+//! The judge keeps clocks, and of each byte the last accesses alone. The witness keeps every event and every access, and
 //! asks of two whether a way leads from one to the other. After every event both must know the same of everything, and of
 //! every access both must say the same.
 //!
@@ -9,18 +9,21 @@
 //! in the graph: who has seen it end has not seen all that its issuer had. But one that begins behind the end of another
 //! stands for it, as far as the same bytes go (`stands_for`).
 //!
-//! What the judge knowingly does not ask, the witness does not either: ordinary accesses are not held against each other,
-//! an asynchronous write needs no fence behind an ordinary one, nor anything a fence behind `cp.async` (`clashes`,
-//! `is_behind`); whoever waits at a barrier has seen all its completed phases (`complete`); all atomics and fences meet
-//! (`flags`). mbarriers that are initialised anew, other blocks' memory and the landing of `cp.async` do not occur here.
+//! What the judge knowingly does not ask, the witness does not either: an asynchronous write needs no fence behind an
+//! ordinary one, nor anything a fence behind `cp.async` (`clashes`, `is_behind`); whoever waits at a barrier has seen all
+//! its completed phases (`complete`); who acquires at a place has met all that was released there (`flags`). mbarriers
+//! that are initialised anew, other clusters and the landing of `cp.async` do not occur here.
 //!
 //! An access that meets another one counts as not done, so that programs go on.
+
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use super::order::{Clock, Gate, Landings, Mark, Order};
-use super::watch::{Clash, Touch, Watch, may_be_read};
+use super::flags::{Flags, Semantics};
+use super::history::{Clash, History, Touch, grains_of_lanes, may_be_read};
+use super::order::{Clock, Crew, Gate, Landings, Mark, Scope, Side};
 
 const WARPS: usize = 5;
 /// The first of them are a warpgroup.
@@ -29,16 +32,20 @@ const WARPGROUP: usize = 4;
 const GATES: usize = 2;
 /// Sixteen bytes each.
 const GRAINS: usize = 3;
+/// Four bytes each: what threads touch.
+const CELLS: usize = 4 * GRAINS;
+/// Where values are handed on.
+const PLACES: usize = 2;
 
-/// Grains from the first on, so many.
+/// Cells from the first on, so many.
 type Range = (usize, usize);
 
 /// What a warp, or the copy engine, does next.
 #[derive(Debug, Clone)]
 enum Event {
-    /// Ordinary accesses: of the lanes, or one.
-    Load(Range, bool),
-    Store(Range, bool),
+    /// Ordinary accesses: of the lanes, or one; among whom they may meet others.
+    Load(Range, bool, Option<Scope>),
+    Store(Range, bool, Option<Scope>),
     /// `cp.async`
     Copy(Range),
     /// Bulk copies: those that read end at an mbarrier or in a group.
@@ -66,21 +73,29 @@ enum Event {
         arrives: bool,
         lands: bool,
     },
-    Atomic,
-    Fence,
-    FenceProxies,
+    /// A value is written at a place and read.
+    Atomic(usize, Semantics),
+    Fence(Scope),
+    FenceProxies(Side),
     /// `mbarrier.init` and its fence.
     Initialise,
     FenceInitialisations,
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    let range = || (0..GRAINS, 1..=2usize).prop_map(|(first, n)| (first, n.min(GRAINS - first)));
+    let range = || (0..GRAINS, 1..=2usize).prop_map(|(first, n)| (4 * first, 4 * n.min(GRAINS - first)));
+    let cells = || {
+        let parts = (0..CELLS, 1..=5usize).prop_map(|(first, n)| (first, n.min(CELLS - first)));
+        prop_oneof![range(), parts]
+    };
+    let scope = || prop_oneof![1 => Just(Scope::Cta), 1 => Just(Scope::Cluster), 2 => Just(Scope::Gpu)];
+    let strong = || prop::option::weighted(0.3, scope());
+    let side = || prop_oneof![5 => Just(Side::Shared), 1 => Just(Side::Global)];
     let gate = || 0..GATES;
     prop_oneof![
-        3 => (range(), any::<bool>()).prop_map(|(r, lanes)| Event::Load(r, lanes)),
-        3 => (range(), any::<bool>()).prop_map(|(r, lanes)| Event::Store(r, lanes)),
-        1 => range().prop_map(Event::Copy),
+        4 => (cells(), any::<bool>(), strong()).prop_map(|(r, lanes, strong)| Event::Load(r, lanes, strong)),
+        4 => (cells(), any::<bool>(), strong()).prop_map(|(r, lanes, strong)| Event::Store(r, lanes, strong)),
+        1 => cells().prop_map(Event::Copy),
         3 => (range(), prop::option::of(gate())).prop_map(|(r, gate)| Event::Read(r, gate)),
         3 => (range(), gate()).prop_map(|(r, gate)| Event::Write(r, gate)),
         2 => (range(), gate()).prop_map(|(r, gate)| Event::Reduce(r, gate)),
@@ -93,9 +108,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         5 => gate().prop_map(Event::Complete),
         20 => (gate(), 0..WARPS, any::<bool>(), prop::bool::weighted(0.7), any::<bool>())
             .prop_map(|(gate, to, fences, arrives, lands)| Event::HandOver { gate, to, fences, arrives, lands }),
-        1 => Just(Event::Atomic),
-        1 => Just(Event::Fence),
-        3 => Just(Event::FenceProxies),
+        4 => (0..PLACES, scope(), any::<bool>(), any::<bool>()).prop_map(|(place, scope, releases, acquires)| {
+            Event::Atomic(place, Semantics { scope, releases, acquires })
+        }),
+        3 => scope().prop_map(Event::Fence),
+        3 => side().prop_map(Event::FenceProxies),
         1 => Just(Event::Initialise),
         1 => Just(Event::FenceInitialisations),
     ]
@@ -145,10 +162,18 @@ enum Kind {
 #[derive(Debug)]
 struct Access {
     kind: Kind,
+    warp: usize,
+    /// Among whom it may meet others.
+    strong: Option<Scope>,
     begin: Node,
     /// None: it is in flight.
     end: Option<Node>,
     range: Range,
+}
+
+/// The narrowest scope in which two warps are: the first four are a block.
+fn scope_of(a: usize, b: usize) -> Scope {
+    if a / WARPGROUP == b / WARPGROUP { Scope::Cta } else { Scope::Cluster }
 }
 
 /// May an access only come behind an earlier one?
@@ -159,8 +184,8 @@ fn clashes(earlier: Kind, later: Kind) -> bool {
         (Reduce, Reduce) => false,
         (Reduce, _) | (Load | Store | Copy | Read, Reduce) => true,
         (Read, Store | Copy) | (Store | Copy, Read) => true,
-        // Those of threads are not held against each other.
-        (Load | Store | Copy, Load | Store | Copy) | (Load, Read) | (Read, Load | Read) => false,
+        (Load, Store | Copy) | (Store | Copy, Load | Store | Copy) => true,
+        (Load, Load | Read) | (Read, Load | Read) => false,
     }
 }
 
@@ -182,18 +207,21 @@ struct Witness {
     /// Each warp's start and last event.
     starts: Vec<Node>,
     last: Vec<Node>,
+    /// For shared memory; of those for global memory there is nothing here.
     fences_of_proxies: Vec<Node>,
     accesses: Vec<Access>,
-    /// Accesses to each grain.
-    grains: [Vec<usize>; GRAINS],
+    /// Accesses to each cell.
+    cells: [Vec<usize>; CELLS],
     /// What has arrived at each barrier in the running phase, and the last completed one.
     arrived: [Vec<Node>; GATES],
     passed: [Option<Node>; GATES],
-    /// The last atomic or fence.
-    flags: Option<Node>,
-    /// What each warp's relaxed arrivals hand on, and its relaxed waits have met.
-    offered: [Vec<Node>; WARPS],
-    met: [Vec<Node>; WARPS],
+    /// What was released at each place: by whom, for which scope.
+    flags: [Vec<(usize, Scope, Node)>; PLACES],
+    /// What each warp's relaxed arrivals hand on, and its relaxed waits have met, by the scope of the fence.
+    offered: [[Vec<Node>; Scope::ALL]; WARPS],
+    met: [[Vec<Node>; Scope::ALL]; WARPS],
+    /// Has the warp executed a fence?
+    has_fenced: [bool; WARPS],
     /// Initialisations of mbarriers, by warp.
     initialised: [Vec<Node>; WARPS],
     /// Ends of `wgmma`s, by warp.
@@ -206,7 +234,7 @@ impl Witness {
         for warp in 0..WARPS {
             let start = new.graph.add([]);
             new.starts.push(start);
-            new.offered[warp].push(start);
+            new.offered[warp].iter_mut().for_each(|offered| offered.push(start));
             let first = new.graph.add([start]);
             new.last.push(first);
         }
@@ -228,51 +256,56 @@ impl Witness {
         fences.iter().any(|fence| self.graph.is_before(node, *fence) && self.knows(warp, *fence))
     }
 
-    /// Is what a warp does next to a grain behind the nth access there?
-    fn is_behind(&self, warp: usize, kind: Kind, grain: usize, nth: usize) -> bool {
-        let access = &self.accesses[self.grains[grain][nth]];
+    /// Is what a warp does next to a cell behind the nth access there?
+    fn is_behind(&self, warp: usize, kind: Kind, cell: usize, nth: usize) -> bool {
+        let access = &self.accesses[self.cells[cell][nth]];
         let Some(end) = access.end else { return false };
         let needs_fence = access.kind == Kind::Store && matches!(kind, Kind::Read | Kind::Reduce);
         let stands_between = |other: usize| {
-            let via = &self.accesses[self.grains[grain][other]];
+            let via = &self.accesses[self.cells[cell][other]];
             stands_for(via.kind, access.kind, kind)
                 && self.graph.is_before(end, via.begin)
-                && self.is_behind(warp, kind, grain, other)
+                && self.is_behind(warp, kind, cell, other)
         };
         let is_before = if needs_fence { self.knows_fenced(warp, end) } else { self.knows(warp, end) };
-        is_before || (nth + 1..self.grains[grain].len()).any(stands_between)
+        is_before || (nth + 1..self.cells[cell].len()).any(stands_between)
     }
 
-    /// The accesses to a grain that a new one meets.
-    fn clashes(&self, warp: usize, kind: Kind, grain: usize) -> Vec<usize> {
-        let meets = |nth: &usize| {
-            clashes(self.accesses[self.grains[grain][*nth]].kind, kind)
-                && !self.is_behind(warp, kind, grain, *nth)
+    /// The accesses to a cell that a new one meets.
+    fn clashes(&self, warp: usize, kind: Kind, strong: Option<Scope>, cell: usize) -> Vec<usize> {
+        let may_meet = |other: &Access| {
+            let needed = scope_of(warp, other.warp);
+            [strong, other.strong].into_iter().all(|scope| scope.is_some_and(|scope| scope >= needed))
         };
-        (0..self.grains[grain].len()).filter(meets).map(|nth| self.grains[grain][nth]).collect()
+        let meets = |nth: &usize| {
+            let other = &self.accesses[self.cells[cell][*nth]];
+            clashes(other.kind, kind) && !may_meet(other) && !self.is_behind(warp, kind, cell, *nth)
+        };
+        (0..self.cells[cell].len()).filter(meets).map(|nth| self.cells[cell][nth]).collect()
     }
 
-    /// An access begins, to its grains up to the first where it meets another. Gives that one, and what it meets there.
+    /// An access begins, to its cells up to the first where it meets another. Gives that one, and what it meets there.
     fn access(
         &mut self,
         warp: usize,
         kind: Kind,
+        strong: Option<Scope>,
         range: Range,
         goes_on: bool,
     ) -> Option<(usize, Vec<usize>)> {
         let found = (range.0..range.0 + range.1)
-            .map(|grain| (grain, self.clashes(warp, kind, grain)))
+            .map(|cell| (cell, self.clashes(warp, kind, strong, cell)))
             .find(|(_, clashes)| !clashes.is_empty());
         let done = match &found {
-            Some((grain, _)) if !goes_on => *grain - range.0,
+            Some((cell, _)) if !goes_on => *cell - range.0,
             _ => range.1,
         };
         let begin = self.event(warp, []);
         let end = matches!(kind, Kind::Load | Kind::Store | Kind::Copy).then_some(begin);
-        for grain in range.0..range.0 + done {
-            self.grains[grain].push(self.accesses.len());
+        for cell in range.0..range.0 + done {
+            self.cells[cell].push(self.accesses.len());
         }
-        self.accesses.push(Access { kind, begin, end, range });
+        self.accesses.push(Access { kind, warp, strong, begin, end, range });
         found
     }
 }
@@ -290,9 +323,9 @@ struct InFlight {
 struct World {
     witness: Witness,
     clocks: Vec<Clock>,
-    watch: Watch,
+    history: History,
     gates: Vec<Gate>,
-    flags: Order,
+    flags: Flags,
     landings: Landings,
     copies: Vec<InFlight>,
     multiplies: Vec<InFlight>,
@@ -301,19 +334,21 @@ struct World {
     stores: Vec<(Mark, Node)>,
 }
 
-/// Offset and length of a range, or of a part of each of its grains.
+/// Offset and length of a range.
 fn bytes((first, n): Range) -> (u32, u32) {
-    (16 * first as u32, 16 * n as u32)
+    (4 * first as u32, 4 * n as u32)
 }
 
 impl World {
     fn new() -> Self {
+        let crew = Crew { cluster: 1, warps: WARPS, each: WARPGROUP, ..Crew::default() };
+        let crew = Arc::new(crew);
         Self {
             witness: Witness::new(),
-            clocks: (0..WARPS).map(|warp| Clock::new(warp, WARPS)).collect(),
-            watch: Watch::new(16 * GRAINS as u32, WARPS),
+            clocks: (0..WARPS).map(|warp| Clock::new(&crew, warp)).collect(),
+            history: History::new(16 * GRAINS as u32, Side::Shared),
             gates: vec![Gate::default(); GATES],
-            flags: Order::new(WARPS),
+            flags: Flags::default(),
             landings: Landings::default(),
             copies: Vec::new(),
             multiplies: Vec::new(),
@@ -324,9 +359,9 @@ impl World {
 
     fn happens(&mut self, warp: usize, event: &Event) {
         match *event {
-            Event::Load(range, lanes) => self.touch(warp, Kind::Load, range, lanes),
-            Event::Store(range, lanes) => self.touch(warp, Kind::Store, range, lanes),
-            Event::Copy(range) => self.touch(warp, Kind::Copy, range, false),
+            Event::Load(range, lanes, strong) => self.touch(warp, Kind::Load, strong, range, lanes),
+            Event::Store(range, lanes, strong) => self.touch(warp, Kind::Store, strong, range, lanes),
+            Event::Copy(range) => self.touch(warp, Kind::Copy, None, range, false),
             Event::Read(range, gate) => self.begin(warp, Kind::Read, range, gate),
             Event::Write(range, gate) => self.begin(warp, Kind::Write, range, Some(gate)),
             Event::Reduce(range, gate) => self.begin(warp, Kind::Reduce, range, Some(gate)),
@@ -346,7 +381,7 @@ impl World {
             Event::Complete(gate) => self.complete(gate),
             Event::HandOver { gate, to, fences, arrives, lands } => {
                 if fences {
-                    self.happens(warp, &Event::FenceProxies);
+                    self.happens(warp, &Event::FenceProxies(Side::Shared));
                 }
                 if arrives {
                     self.arrive(warp, gate, false);
@@ -357,25 +392,22 @@ impl World {
                 self.complete(gate);
                 self.wait(to, gate, false);
             }
-            Event::Atomic => {
-                self.clocks[warp].acquire(&self.flags);
-                self.clocks[warp].release(&mut self.flags);
-                self.witness.flags = Some(self.witness.event(warp, self.witness.flags));
-            }
-            Event::Fence => {
-                self.clocks[warp].acquire(&self.flags);
-                self.clocks[warp].fence();
-                self.clocks[warp].release(&mut self.flags);
-                let behind: Vec<Node> =
-                    self.witness.met[warp].iter().copied().chain(self.witness.flags).collect();
+            Event::Atomic(place, semantics) => self.atomic(warp, place, semantics),
+            Event::Fence(scope) => {
+                self.clocks[warp].fence(scope);
+                let met = &self.witness.met[warp][..=scope as usize];
+                let behind: Vec<Node> = met.iter().flatten().copied().collect();
                 let node = self.witness.event(warp, behind);
-                self.witness.flags = Some(node);
-                self.witness.offered[warp].push(node);
+                let offered = &mut self.witness.offered[warp][..=scope as usize];
+                offered.iter_mut().for_each(|offered| offered.push(node));
+                self.witness.has_fenced[warp] = true;
             }
-            Event::FenceProxies => {
-                self.clocks[warp].fence_proxies();
+            Event::FenceProxies(side) => {
+                self.clocks[warp].fence_proxies(side);
                 let node = self.witness.event(warp, []);
-                self.witness.fences_of_proxies.push(node);
+                if side == Side::Shared {
+                    self.witness.fences_of_proxies.push(node);
+                }
             }
             Event::Initialise => {
                 let mark = self.clocks[warp].initialise(0);
@@ -387,53 +419,83 @@ impl World {
             Event::FenceInitialisations => {
                 self.clocks[warp].fence_initialisations();
                 let own = &self.witness.initialised[warp];
-                self.witness.offered[warp].extend(own);
+                self.witness.offered[warp].iter_mut().for_each(|offered| offered.extend(own));
             }
         }
     }
 
+    /// Something strong that writes and reads a value.
+    fn atomic(&mut self, warp: usize, place: usize, semantics: Semantics) {
+        let clock = &mut self.clocks[warp];
+        self.flags.write(place as u64, clock, semantics);
+        self.flags.read(place as u64, clock, semantics);
+        clock.released();
+
+        let node = self.witness.event(warp, []);
+        for scope in [Scope::Cta, Scope::Cluster, Scope::Gpu] {
+            if scope > semantics.scope {
+                break;
+            }
+            let offered = match (semantics.releases, self.witness.has_fenced[warp]) {
+                (true, _) => vec![node],
+                (false, true) => self.witness.offered[warp][scope as usize].clone(),
+                (false, false) => Vec::new(),
+            };
+            self.witness.flags[place].extend(offered.into_iter().map(|node| (warp, scope, node)));
+        }
+        let (mut acquired, mut met) = (Vec::new(), Vec::new());
+        for (from, scope, node) in &self.witness.flags[place] {
+            // Each reader takes what was released for the scope that both are in, no more.
+            if *scope == scope_of(warp, *from) && *scope <= semantics.scope {
+                if semantics.acquires { acquired.push(*node) } else { met.push((*scope, *node)) }
+            }
+        }
+        met.into_iter().for_each(|(scope, node)| self.witness.met[warp][scope as usize].push(node));
+        self.witness.event(warp, acquired);
+    }
+
     /// What both said of an access must be the same.
     fn compare(&self, judge: Option<(u32, Clash)>, witness: Option<(usize, Vec<usize>)>) {
-        let Some((grain, clashes)) = witness else {
+        let Some((cell, clashes)) = witness else {
             assert_eq!(judge, None, "a clash that is none");
             return;
         };
-        let Some((offset, clash)) = judge else {
-            panic!("missed: clashes with {clashes:?} in grain {grain}")
-        };
-        assert_eq!(offset, 16 * grain as u32);
-        let (Clash::Unordered(mark) | Clash::Unfenced(mark, _)) = clash;
+        let Some((offset, clash)) = judge else { panic!("missed: clashes with {clashes:?} in cell {cell}") };
+        assert_eq!(offset, 4 * cell as u32);
+        let (Clash::Unordered(mark, _) | Clash::Unfenced(mark, _)) = clash;
         assert!(clashes.contains(&(mark.pc as usize)), "{clash:?}, not {clashes:?}");
         let end = self.witness.accesses[mark.pc as usize].end;
         let last = *self.witness.accesses.last().map(|access| &access.begin).expect("this access");
         let is_ordered = end.is_some_and(|end| self.witness.graph.is_before(end, last));
         match clash {
-            Clash::Unordered(_) => assert!(!is_ordered, "{clash:?}"),
+            Clash::Unordered(..) => assert!(!is_ordered, "{clash:?}"),
             Clash::Unfenced(_, ordered) => assert_eq!(ordered, is_ordered, "{clash:?}"),
         }
     }
 
     /// An ordinary access, or one by `cp.async`.
-    fn touch(&mut self, warp: usize, kind: Kind, range: Range, lanes: bool) {
+    fn touch(&mut self, warp: usize, kind: Kind, strong: Option<Scope>, range: Range, lanes: bool) {
         let (clock, pc) = (&self.clocks[warp], self.witness.accesses.len() as u32);
         let (offset, len) = bytes(range);
         let touch = match kind {
-            Kind::Load => Touch::Load,
-            Kind::Store => Touch::Store,
+            Kind::Load => Touch::Load(strong),
+            Kind::Store => Touch::Store(strong),
             _ => Touch::Copy,
         };
         let mark = clock.mark(pc);
         if lanes {
-            // Two lanes in each grain.
+            // One in each cell.
             let mut offsets = [0; 32];
-            (0..2 * range.1).for_each(|lane| offsets[lane] = offset + 8 * lane as u32);
-            let mask = (1 << (2 * range.1)) - 1;
-            let meets = self.watch.touch_lanes(&offsets, 4, mask, touch, clock, pc);
-            let found = self.witness.access(warp, kind, range, false);
+            (0..range.1).for_each(|lane| offsets[lane] = offset + 4 * lane as u32);
+            let mask = (1 << range.1) - 1;
+            let mut toucher = self.history.toucher(touch, clock, pc);
+            let meets =
+                !grains_of_lanes(&offsets, 4, mask, |grain, bytes| toucher.touch_grain(grain, bytes).is_ok());
+            let found = self.witness.access(warp, kind, strong, range, false);
             assert_eq!(meets, found.is_some(), "{found:?}");
         } else {
-            let judge = self.watch.touch((offset, len), touch, clock, pc).err();
-            let found = self.witness.access(warp, kind, range, false);
+            let judge = self.history.touch((offset, len), touch, clock, pc).err();
+            let found = self.witness.access(warp, kind, strong, range, false);
             self.compare(judge, found);
         }
         let node = self.witness.last[warp];
@@ -450,11 +512,11 @@ impl World {
             _ => Touch::AsyncReduce,
         };
         let mark = clock.mark(access as u32);
-        let judge = self.watch.touch(bytes(range), touch, clock, access as u32).err();
-        let found = self.witness.access(warp, kind, range, false);
+        let judge = self.history.touch(bytes(range), touch, clock, access as u32).err();
+        let found = self.witness.access(warp, kind, None, range, false);
         // Of one that meets another, what lies before that is done for.
-        if let Some((grain, _)) = &found {
-            self.witness.accesses[access].range.1 = grain - range.0;
+        if let Some((cell, _)) = &found {
+            self.witness.accesses[access].range.1 = cell - range.0;
         }
         self.compare(judge, found);
         self.copies.push(InFlight { access, warp, gate, mark });
@@ -463,19 +525,22 @@ impl World {
     fn multiply(&mut self, warp: usize, range: Range) {
         let access = self.witness.accesses.len();
         let mark = self.clocks[warp].issue(access as u32);
-        let grains = range.0..range.0 + range.1;
+        let cells = range.0..range.0 + range.1;
         let unreadable = |witness: &Witness, warp| {
-            grains.clone().any(|grain| !witness.clashes(warp, Kind::Read, grain).is_empty())
+            cells.clone().any(|cell| !witness.clashes(warp, Kind::Read, None, cell).is_empty())
         };
         let others: Vec<bool> = (0..WARPS).map(|other| unreadable(&self.witness, other)).collect();
-        let judge = self.watch.read_matrix(mark, self.clocks[warp].order(), |touch| {
-            grains.clone().for_each(|grain| touch(16 * grain as u32));
+        let judge = self.history.read_matrix(mark, &self.clocks[warp], |touch| {
+            cells.clone().step_by(4).for_each(|cell| touch(4 * cell as u32));
         });
-        let found = self.witness.access(warp, Kind::Read, range, true);
+        let found = self.witness.access(warp, Kind::Read, None, range, true);
         if let Ok(written) = &judge {
             // The other warps of the warpgroup go by what wrote there.
             for (clock, unreadable) in self.clocks.iter().zip(others) {
-                assert_eq!(written.iter().any(|mark| may_be_read(*mark, clock.order()).is_err()), unreadable);
+                assert_eq!(
+                    written.iter().any(|mark| may_be_read(*mark, clock, Side::Shared).is_err()),
+                    unreadable
+                );
             }
         }
         self.compare(judge.err(), found);
@@ -489,8 +554,8 @@ impl World {
         let node = self.witness.event(warp, []);
         let access = &mut self.witness.accesses[copy.access];
         access.end = Some(node);
-        let mark = self.clocks[warp].mark(copy.mark.pc);
-        self.watch.end_read(bytes(access.range), mark);
+        let mark = copy.mark.over(&self.clocks[warp]);
+        self.history.end_read(bytes(access.range), mark);
         self.marks.push((mark, node));
     }
 
@@ -525,8 +590,8 @@ impl World {
         let access = &mut self.witness.accesses[copy.access];
         access.end = Some(node);
         match access.kind {
-            Kind::Read => self.watch.end_read(bytes(access.range), mark),
-            _ => self.watch.land(bytes(access.range), copy.mark, landing),
+            Kind::Read => self.history.end_read(bytes(access.range), mark),
+            _ => self.history.land(bytes(access.range), copy.mark, landing),
         }
         self.gates[gate].arriving.join_landing(landing, WARPS);
         self.marks.push((mark, node));
@@ -534,8 +599,8 @@ impl World {
 
     fn arrive(&mut self, warp: usize, gate: usize, relaxed: bool) {
         if relaxed {
-            self.clocks[warp].release_relaxed(&mut self.gates[gate].arriving);
-            self.witness.arrived[gate].extend(&self.witness.offered[warp]);
+            self.clocks[warp].release_relaxed(&mut self.gates[gate].arriving, Scope::Cta);
+            self.witness.arrived[gate].extend(&self.witness.offered[warp][0]);
         } else {
             self.clocks[warp].release(&mut self.gates[gate].arriving);
             let node = self.witness.event(warp, []);
@@ -552,8 +617,8 @@ impl World {
     fn wait(&mut self, warp: usize, gate: usize, relaxed: bool) {
         let passed = &self.gates[gate].passed;
         if relaxed {
-            self.clocks[warp].acquire_relaxed(passed);
-            self.witness.met[warp].extend(self.witness.passed[gate]);
+            self.clocks[warp].acquire_relaxed(passed, Scope::Cta);
+            self.witness.met[warp][0].extend(self.witness.passed[gate]);
         } else {
             self.clocks[warp].acquire(passed);
             self.witness.event(warp, self.witness.passed[gate]);
@@ -572,7 +637,7 @@ impl World {
             }
             for (mark, node) in &self.stores {
                 let known = self.witness.knows_fenced(warp, *node);
-                assert_eq!(clock.order().has_fenced(*mark), known, "warp {warp} of {mark:?}, fenced");
+                assert_eq!(clock.has_fenced(*mark, Side::Shared), known, "warp {warp} of {mark:?}, fenced");
             }
         }
     }

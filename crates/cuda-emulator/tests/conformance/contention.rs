@@ -104,7 +104,7 @@ fn many_threads_compare_and_swap() {
         for place in Place::ALL {
             let space = place.space();
             let code = format!(
-                "ld{space}.b{bits} %{letter}1, [%at];\nAGAIN:\nadd.u{bits} %{letter}2, %{letter}1, 1;\n\
+                "ld.relaxed.gpu{space}.b{bits} %{letter}1, [%at];\nAGAIN:\nadd.u{bits} %{letter}2, %{letter}1, 1;\n\
                  mov.b{bits} %{letter}3, %{letter}1;\n\
                  atom{space}.cas.b{bits} %{letter}1, [%at], %{letter}3, %{letter}2;\n\
                  setp.ne.u{bits} %p, %{letter}1, %{letter}3;\n@%p bra AGAIN;\n\

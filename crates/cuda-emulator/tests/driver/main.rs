@@ -9,6 +9,7 @@ mod explore;
 mod findings;
 mod kernels;
 mod memory;
+mod races;
 mod streams;
 mod tensor_map;
 #[path = "../common/tensor_map.rs"]

@@ -55,6 +55,8 @@ fn numbers(n: u32) -> Vec<u32> {
 
 /// Each block hands its word to the next one's shared memory.
 const RING: &str = "
+    barrier.cluster.arrive.relaxed.aligned;
+    barrier.cluster.wait.acquire.aligned;
     mov.u32 %r0, %cluster_ctarank;
     mov.u32 %r1, %cluster_nctarank;
     add.u32 %r2, %r0, 1;
@@ -102,6 +104,8 @@ fn an_address_names_its_block() {
         mov.u32 %r0, %cluster_ctarank;
         setp.ne.u32 %p, %r0, 0;
         mov.u32 %r7, 41;
+        barrier.cluster.arrive.relaxed.aligned;
+        barrier.cluster.wait.aligned;
         @!%p st.u32 [%l1], %r7;
         barrier.cluster.arrive.aligned;
         barrier.cluster.wait.aligned;
@@ -454,6 +458,8 @@ fn a_thread_that_arrived_and_ended_stands_for_no_other() {
         mov.u32 %r0, %cluster_ctarank;
         setp.eq.u32 %p, %r0, 1;
         setp.eq.u32 %q, %t, 0;
+        barrier.cluster.arrive;
+        barrier.cluster.wait;
         @%p bra SECOND;
         barrier.cluster.arrive;
         @%q ret;

@@ -55,7 +55,8 @@ fn warps_count_by_role_and_kind() {
         ex2.approx.f32 %f0, %f0;
         bra DONE;
     SECOND:
-        mad.wide.u32 %l0, %t, 4, %out;
+        mad.lo.u32 %r2, %b, 64, %t;
+        mad.wide.u32 %l0, %r2, 4, %out;
         st.global.u32 [%l0], %t;
         // No lane executes it; the warp does.
         @!%p st.global.u32 [%l0], %t;
@@ -67,9 +68,9 @@ fn warps_count_by_role_and_kind() {
     assert_eq!((counters.blocks, counters.roles.len()), (3, 2));
     let first = [(Integer, 3), (Float32, 6), (Convert, 3), (Special, 3), (Control, 6), (Barrier, 3)];
     assert_eq!(executed(&counters, 0), first);
-    let second = [(Integer, 6), (Control, 3), (Barrier, 3), (Warp, 3), (Global, 6)];
+    let second = [(Integer, 9), (Control, 3), (Barrier, 3), (Warp, 3), (Global, 6)];
     assert_eq!(executed(&counters, 1), second);
-    assert_eq!(counters.total(), 3 * (2 * 8 + 8 + 7));
+    assert_eq!(counters.total(), 3 * (2 * 8 + 8 + 8));
     assert_eq!(counters.global_written, Traffic { asked: 3 * 128, moved: 3 * 128 });
 }
 
@@ -299,7 +300,7 @@ fn sectors_of_loads() {
 #[test]
 fn stores_and_atomics_write() {
     let written = |access: &str| {
-        let body = at("shl.b32 %r1, %t, 3;", access).replace("%in", "%out");
+        let body = at("shl.b32 %r1, %t, 3;\nmad.lo.u32 %r1, %b, 4096, %r1;", access).replace("%in", "%out");
         let counters = run(2, 32, &body);
         assert_eq!(counters.global_read, Traffic::default());
         counters.global_written
@@ -507,6 +508,7 @@ fn conflicts_have_places() {
         add.u32 %r2, %r2, %s;
         .loc 1 10 0
         st.shared.u32 [%r2], %t;
+        bar.sync 0;
         .loc 1 20 0
         st.shared.u32 [%r1], %t;
         .loc 1 30 0

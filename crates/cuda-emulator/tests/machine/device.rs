@@ -147,6 +147,8 @@ impl Device {
             seed,
             threads: self.threads,
             arithmetic: self.arithmetic,
+            ledger: Some(Arc::default()),
+            earlier: Arc::default(),
         })
     }
 

@@ -8,6 +8,7 @@ mod matrices;
 mod overlap;
 mod programs;
 mod proxies;
+mod races;
 mod tensor_core;
 mod tensor_map;
 mod twins;

@@ -200,7 +200,8 @@ const WHOLE: [&str; 7] = [
 fn warps_are_whole() {
     for instruction in WHOLE {
         let marked = format!("{instruction} // HERE");
-        passes(&marked, 128);
+        // Each warp in its own memory.
+        passes(&format!("shr.u32 %r2, %t, 5;\nmad.lo.u32 %m, %r2, 16, %m;\n{marked}"), 128);
         // A branch that only some lanes take.
         let branch = format!("setp.eq.u32 %p1, %t, 7;\n@%p1 bra SKIP;\n{marked}\nbar.warp.sync -1;\nSKIP:");
         let finding = found(&branch, 32);

@@ -12,10 +12,11 @@ fn run(body: &str, overlaps: bool) -> Option<Verdict> {
          .visible .entry k(.param .u64 p_ready, .param .u64 p_unready, .param .u64 p_out)\n{{\n\
          .reg .pred %p;\n.reg .b32 %t, %r<4>;\n.reg .b64 %ready, %unready, %out, %first;\n\
          ld.param.u64 %ready, [p_ready];\nld.param.u64 %unready, [p_unready];\nld.param.u64 %out, [p_out];\n\
-         mov.u64 %first, %out;\nmov.u32 %t, %tid.x;\nmad.wide.u32 %out, %t, 4, %out;\nsetp.lt.u32 %p, %t, 32;\n{body}ret;\n}}\n"
+         mov.u32 %t, %tid.x;\nmov.u32 %r1, %ctaid.x;\nmad.lo.u32 %r1, %r1, 64, %t;\n\
+         mad.wide.u32 %first, %r1, 16, %out;\nmad.wide.u32 %out, %r1, 4, %out;\nsetp.lt.u32 %p, %t, 32;\n{body}ret;\n}}\n"
     );
     let mut device = Device::new(&ptx);
-    let arguments = [device.put(&[1u32; 64]), device.put(&[2u32; 64]), device.put(&[3u32; 64])];
+    let arguments = [device.put(&[1u32; 128]), device.put(&[2u32; 128]), device.put(&[3u32; 512])];
     device.overlaps = overlaps;
     device.unready = vec![arguments[1]];
     device.launch("k", [2, 1, 1], [64, 1, 1], &arguments, 0).err().map(|finding| finding.verdict)

@@ -145,10 +145,21 @@ fn a_barrier_beside_the_fence() {
     let end = format!("{OUT}{COMMIT}{READ}");
     passes(&format!("{BARRIERS}{STORE}{FENCE}{arrive}{}{end}", wait("c", 0)));
     caught("proxy", &format!("{BARRIERS}{STORE}{arrive}{}{end}", wait("c", 0)));
-    // And so does what programs make of atomics.
-    let flag = "atom.shared.add.u32 %r1, [tile+512], 1;\n\
-                AGAIN: atom.shared.or.b32 %r1, [tile+512], 0;\nsetp.lt.u32 %p, %r1, 64;\n@%p bra AGAIN;\n";
-    passes(&format!("@%first st.shared.u32 [tile+512], 0;\n{BARRIER}{STORE}{FENCE}{flag}{end}"));
+    // And so does what programs make of atomics, if they release and acquire.
+    let flag = |add: &str, look: &str| {
+        format!(
+            "{add} %r1, [tile+512], 1;\n\
+             AGAIN: {look} %r1, [tile+512], 0;\nsetp.lt.u32 %p, %r1, 64;\n@%p bra AGAIN;\n"
+        )
+    };
+    let begin = format!("@%first st.shared.u32 [tile+512], 0;\n{BARRIER}{STORE}{FENCE}");
+    let (release, acquire) = ("atom.release.cta.shared.add.u32", "atom.acquire.cta.shared.or.b32");
+    let (add, look) = ("atom.relaxed.cta.shared.add.u32", "atom.relaxed.cta.shared.or.b32");
+    passes(&format!("{begin}{}{end}", flag(release, acquire)));
+    passes(&format!("{begin}fence.acq_rel.cta;\n{}fence.acq_rel.cta;\n{end}", flag(add, look)));
+    for (add, look) in [(release, look), (add, acquire), (add, look)] {
+        caught("proxy", &format!("{begin}{}{end}", flag(add, look)));
+    }
 }
 
 #[test]
@@ -269,7 +280,7 @@ fn each_copy_is_waited_for_at_its_mbarrier() {
 fn groups_are_the_threads_own() {
     let out = |who: &str, at: u32| {
         format!(
-            "{who} cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+{at}], 128; // HERE\n\
+            "{who} cp.async.bulk.global.shared::cta.bulk_group [%out+{at}], [tile+{at}], 128; // HERE\n\
              {who} cp.async.bulk.commit_group;\n"
         )
     };
@@ -366,9 +377,9 @@ fn mbarriers_are_initialised_before() {
 #[test]
 fn mbarriers_are_left_alone() {
     let touches = [
-        "st.shared.u32 [d], 5;",
-        "st.shared.u16 [d+6], 5;",
-        "st.shared.v4.u32 [tile+1040], {1, 2, 3, 4};",
+        "@%first st.shared.u32 [d], 5;",
+        "@%first st.shared.u16 [d+6], 5;",
+        "@%first st.shared.v4.u32 [tile+1040], {1, 2, 3, 4};",
         "ld.shared.u32 %r0, [d+4];",
         "atom.shared.add.u32 %r0, [d], 1;",
         "@%first cp.async.ca.shared.global [d], [%in], 8;",
@@ -396,7 +407,7 @@ fn mbarriers_are_left_alone() {
     }
     // Beside it, in the same sixteen bytes.
     passes(&format!(
-        "{begin}st.shared.u32 [d+8], %t;\nld.shared.u32 %r0, [d+8];\n@%first mbarrier.complete_tx.shared::cta.b64 [b], 16;\n"
+        "{begin}@%first st.shared.u32 [d+8], %t;\n@%first ld.shared.u32 %r0, [d+8];\n@%first mbarrier.complete_tx.shared::cta.b64 [b], 16;\n"
     ));
     // Where a copy is on its way there is no mbarrier.
     let copy = "@%first cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile+1040], [%in], 16, [b];\n";
@@ -405,8 +416,7 @@ fn mbarriers_are_left_alone() {
     passes(&format!("{filled}{}{init}", wait("b", 0)));
     caught("conflict", &format!("{filled}{init}{}", wait("b", 0)));
     // Without any copies.
-    let alone =
-        "@%first mbarrier.init.shared::cta.b64 [d], 1;\nbar.sync 0;\nst.shared.u32 [d+4], 5; // HERE\n";
+    let alone = "@%first mbarrier.init.shared::cta.b64 [d], 1;\nbar.sync 0;\n@%first st.shared.u32 [d+4], 5; // HERE\n";
     caught("mbarrier", alone);
     passes(&alone.replace("[d+4]", "[d+8]"));
 }
@@ -480,8 +490,11 @@ fn expecting_bytes_orders_nothing() {
         {CLUSTER_RELAXED}
         @%last mbarrier.arrive.shared::cta.b64 _, [b];\n"
     );
-    let out = "@%last cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+512], 16; // HERE\n\
-               @%last cp.async.bulk.commit_group;\n@%last cp.async.bulk.wait_group.read 0;\n";
+    let out = "
+        setp.eq.u32 %last, %t, 32;
+        @%last cp.async.bulk.global.shared::cta.bulk_group [%out], [tile+512], 16; // HERE
+        @%last cp.async.bulk.commit_group;
+        @%last cp.async.bulk.wait_group.read 0;\n";
     let barriers = BARRIERS.replace("[b], 1;", "[b], 32;");
     caught("proxy", &format!("{barriers}{fill}{}{out}", wait("b", 0)));
     passes(&format!("{barriers}{fill}{}{BARRIER}{out}", wait("b", 0)));
@@ -523,7 +536,8 @@ fn nothing_is_left_behind() {
     caught("in-flight", &format!("{begin}{COMMIT}{end}"));
     // A group that was not waited for, and a copy that is in none.
     caught("in-flight", &format!("{begin}{READ}{end}"));
-    caught("in-flight", &format!("{begin}{COMMIT}{out}{READ}{end}"));
+    let other = out.replace("[%out]", "[%out+256]");
+    caught("in-flight", &format!("{begin}{COMMIT}{other}{READ}{end}"));
     // Copies to a block that is gone.
     let fill = IN.replace(" // HERE", "");
     passes(&format!("{BARRIERS}{fill}{}{end}", wait("b", 0)));

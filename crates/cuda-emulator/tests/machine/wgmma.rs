@@ -506,8 +506,8 @@ fn a_long_group() {
 }
 
 /// Writes to all of the matrices' memory, warp by warp.
-const SPOIL: &str = "mov.u32 %v, %laneid;\nSPOIL: setp.ge.u32 %p0, %v, %n;\n@%p0 bra SPOILT;\n\
-     mad.lo.u32 %to, %v, 4, %m;\nst.shared.b32 [%to], %t;\nadd.u32 %v, %v, 32;\nbra SPOIL;\nSPOILT:\n";
+const SPOIL: &str = "mov.u32 %v, %t;\nSPOIL: setp.ge.u32 %p0, %v, %n;\n@%p0 bra SPOILT;\n\
+     mad.lo.u32 %to, %v, 4, %m;\nst.shared.b32 [%to], %t;\nadd.u32 %v, %v, 128;\nbra SPOIL;\nSPOILT:\n";
 
 /// A group is the warpgroup's: a warp that has waited for it may overwrite what the others multiply.
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::code::{DecodeError, Decoder, Inst, Kind, SHARED_START, Slot};
 use crate::machine::async_copy::AsyncCopy;
+use crate::machine::history::Touch;
 use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::address::emit_sum;
@@ -9,7 +10,6 @@ use crate::machine::ops::memory::{check_hint, defined, read, write};
 use crate::machine::ops::moves::value_of;
 use crate::machine::pattern::{self, Cost, Memory};
 use crate::machine::registers::Raw;
-use crate::machine::watch::Touch;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
 use crate::verdict::{Access, Use, Verdict};

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::AcqRel, Order
 use half::{bf16, f16};
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot, Windowed, class_of};
-use crate::machine::access::Places;
+use crate::machine::access::{Apart, Places};
+use crate::machine::flags::Semantics;
 use crate::machine::lanes::both;
-use crate::machine::ops::memory::{Shape, read, shadow_of, space_of, undefined_bytes, write};
+use crate::machine::ops::memory::{Shape, read, scope_of, shadow_of, space_of, undefined_bytes, write};
 use crate::machine::ops::moves::{value_of, write_any};
 use crate::machine::ops::{Modifiers, atomic128};
+use crate::machine::order::Scope;
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::{Instruction, Operand, Space, Type, Type::*};
 use crate::verdict::{Access, Use, Verdict};
@@ -150,7 +152,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     }
     let addresses = cpu.addresses(i, i.src[0]);
     let bytes = shape.width * shape.count;
-    let places = match cpu.apart(shape.space, &addresses, bytes, Access::Atomic) {
+    let places = match cpu.begin_atomic(shape, &addresses, bytes) {
         Ok(places) => places,
         Err(flow) => return flow,
     };
@@ -196,7 +198,29 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             write_any(cpu, *dst, mask, &old_values, &old_undefined);
         }
     }
+    cpu.end_atomic(shape, &addresses);
     Flow::Next
+}
+
+impl Cpu<'_> {
+    /// The places of atomics. What the warp hands on there is handed on.
+    pub fn begin_atomic(&mut self, shape: Shape, addresses: &[u64; 32], bytes: u32) -> Result<Apart, Flow> {
+        if let Some(semantics) = shape.semantics {
+            self.hand_on(shape.space, addresses, semantics);
+        }
+        self.semantics = shape.semantics;
+        let places = self.apart(shape.space, addresses, bytes, Access::Atomic);
+        self.semantics = None;
+        places
+    }
+
+    /// The atomics have been done. What was handed on there is taken over.
+    pub fn end_atomic(&mut self, shape: Shape, addresses: &[u64; 32]) {
+        if let Some(semantics) = shape.semantics {
+            self.take_over(shape.space, addresses, semantics);
+            self.warp.clock.released();
+        }
+    }
 }
 
 /// The lanes whose addresses are in global memory.
@@ -220,12 +244,16 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let mut m = Modifiers::of(i);
     let returns = i.opcode == "atom";
     // Every update is acquired and released on the host: at least as strong as any of these ask.
-    m.find(|w| match w {
-        "relaxed" | "release" => Some(()),
-        "acquire" | "acq_rel" if returns => Some(()),
+    let order = m.find(|w| match w {
+        "relaxed" => Some((false, false)),
+        "release" => Some((true, false)),
+        "acquire" if returns => Some((false, true)),
+        "acq_rel" if returns => Some((true, true)),
         _ => None,
     });
-    m.find(|w| matches!(w, "cta" | "cluster" | "gpu" | "sys").then_some(()));
+    let (releases, acquires) = order.unwrap_or_default();
+    let scope = m.find(scope_of).unwrap_or(Scope::Gpu);
+    let semantics = Some(Semantics { scope, releases, acquires });
     let space = m.find(space_of).unwrap_or(Space::Generic);
     let name =
         m.find(|w| OPERATIONS.iter().map(|(name, ..)| *name).find(|name| *name == w)).unwrap_or_default();
@@ -258,7 +286,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         return Err(d.unknown(i));
     }
     if ty == B128 {
-        return decode128(d, i, name, space, hint);
+        return decode128(d, i, name, space, semantics, hint);
     }
     let found = OPERATIONS.iter().position(|(known, types, _)| *known == name && types.contains(&ty));
     let Some(operation) = found else { return Err(d.unknown(i)) };
@@ -290,7 +318,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     }
     debug_assert!(sources.iter().all(|s| s.class() == class_of(ty) && s.class() != Class::Pred));
     let reference = d.reference(memory, space)?;
-    let shape = Shape { space, width, count, signed: false };
+    let shape = Shape { space, width, count, signed: false, semantics };
     let list = d.list(&results, &sources);
     let inst = d.emit(both!(atomic), Kind::Atomic, &[], &[reference.base]);
     inst.imm = reference.offset;
@@ -304,14 +332,15 @@ fn decode128(
     i: &Instruction,
     name: &str,
     space: Space,
+    semantics: Option<Semantics>,
     hint: bool,
 ) -> Result<(), DecodeError> {
     match (name, i.operands.as_slice(), hint) {
         ("exch", [dst, memory, value], false) | ("exch", [dst, memory, value, _], true) => {
-            atomic128::emit(d, space, dst, memory, &[value])
+            atomic128::emit(d, space, semantics, dst, memory, &[value])
         }
         ("cas", [dst, memory, expected, value], false) => {
-            atomic128::emit(d, space, dst, memory, &[expected, value])
+            atomic128::emit(d, space, semantics, dst, memory, &[expected, value])
         }
         _ => Err(d.unknown(i)),
     }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, Slot};
 use crate::machine::access::Places;
+use crate::machine::flags::Semantics;
 use crate::machine::lanes::both;
 use crate::machine::ops::memory::{Shape, read, shadow_of, undefined_bytes, write};
 use crate::machine::ops::moves::{value_of, write_any};
@@ -32,7 +33,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         return flow;
     }
     let addresses = cpu.addresses(i, i.src[0]);
-    let places = match cpu.apart(shape.space, &addresses, 16, Access::Atomic) {
+    let places = match cpu.begin_atomic(shape, &addresses, 16) {
         Ok(places) => places,
         Err(flow) => return flow,
     };
@@ -82,6 +83,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     for (k, dst) in results.iter().enumerate() {
         write_any(cpu, *dst, mask, &values[k], &undefined[k]);
     }
+    cpu.end_atomic(shape, &addresses);
     Flow::Next
 }
 
@@ -89,6 +91,7 @@ fn atomic(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
 pub fn emit(
     d: &mut Decoder<'_>,
     space: Space,
+    semantics: Option<Semantics>,
     result: &Operand,
     memory: &Operand,
     values: &[&Operand],
@@ -105,7 +108,7 @@ pub fn emit(
     let list = d.list(&result, &operands);
     let inst = d.emit(both!(atomic), Kind::Atomic, &[], &[reference.base]);
     inst.imm = reference.offset;
-    inst.aux = Shape { space, width: 8, count: 2, signed: false }.pack();
+    inst.aux = Shape { space, width: 8, count: 2, signed: false, semantics }.pack();
     inst.list = list;
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use crate::code::{DecodeError, Decoder, Inst, Kind, Slot};
 use crate::machine::lanes::both;
+use crate::machine::ops::memory::scope_of;
 use crate::machine::ops::{Modifiers, cluster, warp};
+use crate::machine::order::{Scope, Side};
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow, Wait};
 use crate::ptx::ast::{Instruction, Operand, Type};
@@ -96,22 +98,35 @@ fn uniform(cpu: &mut Cpu<'_>, slot: Slot) -> Result<Option<u32>, Flow> {
     }
 }
 
-/// A fence between the generic and the async proxy, for shared memory.
-const PROXIES: u32 = 1;
-/// A fence between other proxies, or for other memory.
-const OTHER_PROXIES: u32 = 2;
+/// A fence between the generic and the async proxy, for shared memory,
+const SHARED_PROXIES: u32 = 1;
+/// for global memory, or both.
+const GLOBAL_PROXIES: u32 = 2;
+/// A fence between other proxies.
+const OTHER_PROXIES: u32 = 4;
 /// Initialised mbarriers become visible.
-const MBARRIERS: u32 = 3;
+const MBARRIERS: u32 = 5;
+/// From here on: a fence between threads, by its scope.
+const THREADS: u32 = 6;
 
 #[inline(never)]
 fn fence(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     // A full fence of the host, which is at least what any of these ask.
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     match i.aux {
-        PROXIES => cpu.fence_proxies(),
-        MBARRIERS => cpu.fence_mbarriers(),
         OTHER_PROXIES => {}
-        _ => cpu.fence(),
+        MBARRIERS => cpu.fence_mbarriers(),
+        THREADS => cpu.fence(Scope::Cta),
+        aux if aux < OTHER_PROXIES => {
+            if aux & SHARED_PROXIES != 0 {
+                cpu.fence_proxies(Side::Shared);
+            }
+            if aux & GLOBAL_PROXIES != 0 {
+                cpu.fence_proxies(Side::Global);
+            }
+        }
+        aux if aux == THREADS + Scope::Cluster as u32 => cpu.fence(Scope::Cluster),
+        _ => cpu.fence(Scope::Gpu),
     }
     Flow::Next
 }
@@ -149,11 +164,20 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
                 return Err(d.unknown(i));
             }
             let says = |word: &str| i.modifiers.iter().any(|m| m == word);
+            let is_async = says("async") || says("async::generic");
+            let of_shared = ["shared::cta", "shared::cluster"].into_iter().any(says)
+                || i.modifiers.iter().any(|m| m.starts_with("sync_restrict"));
+            let proxies = match (of_shared, says("global")) {
+                (true, false) => SHARED_PROXIES,
+                (false, true) => GLOBAL_PROXIES,
+                _ => SHARED_PROXIES | GLOBAL_PROXIES,
+            };
+            let scope = i.modifiers.iter().find_map(|m| scope_of(m)).unwrap_or(Scope::Gpu);
             d.emit(both!(fence), Kind::Barrier, &[], &[]).aux = match says("proxy") {
-                true if says("async::generic") || says("async") && !says("global") => PROXIES,
+                true if is_async => proxies,
                 true => OTHER_PROXIES,
                 false if says("mbarrier_init") => MBARRIERS,
-                false => 0,
+                false => THREADS + scope as u32,
             };
             Ok(())
         }

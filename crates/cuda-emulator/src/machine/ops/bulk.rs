@@ -239,14 +239,15 @@ fn wait_group(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
         if i.aux & READ != 0 {
             for id in groups.committed.iter().take(ended).skip(groups.read).flatten() {
                 cpu.cluster.release(*id, cpu.launch);
-                cpu.cluster.end_reading(*id, |mark| cpu.warp.clock.mark(mark.pc));
+                cpu.cluster.end_reading(*id, |mark| mark.over(&cpu.warp.clock));
             }
             groups.read = groups.read.max(ended);
             continue;
         }
         groups.read = groups.read.saturating_sub(ended);
         for id in groups.committed.drain(..ended).flatten() {
-            cpu.cluster.end_reading(id, |mark| cpu.warp.clock.mark(mark.pc));
+            cpu.cluster.end_reading(id, |mark| mark.over(&cpu.warp.clock));
+            cpu.cluster.end_writing(id, cpu.launch, |mark| mark.over(&cpu.warp.clock));
             if let Err(finding) = cpu.cluster.land(id, cpu.launch) {
                 cpu.fault = Some(finding);
                 return Flow::Fault;
@@ -347,7 +348,6 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     let (to, from) = (address(d, to, to_space)?, address(d, from, from_space)?);
     let size = d.source(size, Type::U32)?;
     let list = mask.map(|mask| d.list(&[], &[mask]));
-    d.is_watched = true;
     let inst = d.emit(both!(copy), Kind::Copy, &[], &[to, from, size, barrier]);
     inst.aux = aux;
     if let Some(list) = list {

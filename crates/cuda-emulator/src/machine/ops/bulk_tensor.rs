@@ -208,7 +208,6 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         d.reference(&Operand::Memory { base: base.clone(), offset: *offset }, Space::Generic)?;
     let map = emit_sum(d, base, offset);
     let list = d.list(&[], &list);
-    d.is_watched |= aux & PREFETCH == 0;
     let inst = d.emit(both!(copy), Kind::Copy, &[], &[shared, map, barrier]);
     inst.aux = aux | number << REDUCE;
     inst.list = list;

@@ -4,6 +4,7 @@ use crate::code::{Class, DecodeError, Decoder, Inst, Kind, SHARED_SIZE, SHARED_W
 use crate::machine::lanes::both;
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::moves::write_any;
+use crate::machine::order::Scope;
 use crate::machine::registers::Raw;
 use crate::machine::{Cpu, Flow, Wait};
 use crate::ptx::ast::{Instruction, Type};
@@ -87,7 +88,7 @@ fn arrive(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
     let arriving = &mut cpu.cluster.barrier.gate.arriving;
     match i.aux & RELAXED {
         0 => cpu.warp.clock.release(arriving),
-        _ => cpu.warp.clock.release_relaxed(arriving),
+        _ => cpu.warp.clock.release_relaxed(arriving, Scope::Cluster),
     }
     let phase = cpu.cluster.arrive(mask.count_ones());
     cpu.block.events += 1;

@@ -1,13 +1,14 @@
 //! `mbarrier`: every executing lane does its own operation.
 
 use crate::code::{Class, DecodeError, Decoder, Inst, Kind, SHARED_START, Slot};
+use crate::machine::history::Touch;
 use crate::machine::lanes::{both, lane_op};
 use crate::machine::mbarrier::{self, Mbarrier, SIZE};
 use crate::machine::ops::Modifiers;
 use crate::machine::ops::address::address;
 use crate::machine::ops::memory::space_of;
+use crate::machine::order::Scope;
 use crate::machine::registers::Raw;
-use crate::machine::watch::Touch;
 use crate::machine::{Cpu, Flow, Wait};
 use crate::ptx::ast::{Instruction, Operand, Space, Type};
 use crate::verdict::{Access, Use, Verdict};
@@ -92,7 +93,7 @@ impl Cpu<'_> {
             {
                 match flags & RELAXED {
                     0 => self.warp.clock.release(&mut barrier.gate.arriving),
-                    _ => self.warp.clock.release_relaxed(&mut barrier.gate.arriving),
+                    _ => self.warp.clock.release_relaxed(&mut barrier.gate.arriving, Scope::Cta),
                 }
             }
         }
@@ -152,7 +153,7 @@ fn init(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             Ok(mut barrier) => {
                 let offset = address - SHARED_START;
                 if let Err(verdict) =
-                    cpu.touch("an initialisation", rank, offset..offset + SIZE, Touch::Store)
+                    cpu.touch("an initialisation", rank, offset..offset + SIZE, Touch::Store(None))
                 {
                     return cpu.fault(verdict, 1 << lane);
                 }
@@ -181,7 +182,7 @@ fn inval(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
             return cpu.fault(Verdict::Mbarrier { address, problem }, 1 << lane);
         }
         let offset = address - SHARED_START;
-        if let Err(verdict) = cpu.touch("`mbarrier.inval`", rank, offset..offset + SIZE, Touch::Store) {
+        if let Err(verdict) = cpu.touch("`mbarrier.inval`", rank, offset..offset + SIZE, Touch::Store(None)) {
             return cpu.fault(verdict, 1 << lane);
         }
     }
@@ -297,7 +298,7 @@ fn wait(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
                 if let Some(barrier) = cpu.cluster.mbarriers[rank as usize].get(address) {
                     match i.aux & RELAXED {
                         0 => cpu.warp.clock.acquire(&barrier.gate.passed),
-                        _ => cpu.warp.clock.acquire_relaxed(&barrier.gate.passed),
+                        _ => cpu.warp.clock.acquire_relaxed(&barrier.gate.passed, Scope::Cta),
                     }
                 }
                 true
@@ -365,7 +366,6 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match (operation, i.operands.as_slice()) {
         (Some("init"), [at, count]) => {
             let (at, count) = (address(d, at, space)?, d.source(count, Type::U32)?);
-            d.is_watched = true;
             d.emit(both!(init), Kind::Barrier, &[], &[at, count]).aux = flags;
         }
         (Some("inval"), [at]) => {

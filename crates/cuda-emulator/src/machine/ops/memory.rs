@@ -11,9 +11,12 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
 
 pub use decode::{check_hint, decode};
+pub use qualifiers::scope_of;
 
 use crate::code::{Class, Inst, Slot};
 use crate::machine::access::Places;
+use crate::machine::flags::Semantics;
+use crate::machine::order::Scope;
 use crate::machine::registers::{Raw, blend};
 use crate::machine::{Cpu, Flow};
 use crate::ptx::ast::Space;
@@ -30,15 +33,20 @@ pub struct Shape {
     pub count: u32,
     /// Sign-extend into the register.
     pub signed: bool,
+    /// What it does to order, unless it is weak.
+    pub semantics: Option<Semantics>,
 }
 
 impl Shape {
     /// Bits that `pack` uses.
-    pub const BITS: u32 = 17;
+    pub const BITS: u32 = 21;
 
     /// As a part of an instruction's `aux`.
     pub fn pack(self) -> u32 {
-        self.space as u32 | self.width << 4 | self.count << 8 | u32::from(self.signed) << 16
+        let semantics = self
+            .semantics
+            .map_or(0, |s| (s.scope as u32 + 1) | u32::from(s.releases) << 2 | u32::from(s.acquires) << 3);
+        self.space as u32 | self.width << 4 | self.count << 8 | u32::from(self.signed) << 16 | semantics << 17
     }
 
     /// From an instruction's `aux`.
@@ -53,7 +61,15 @@ impl Shape {
             5 => Space::Param,
             _ => Space::Cluster,
         };
-        Self { space, width: aux >> 4 & 15, count: aux >> 8 & 255, signed: aux >> 16 & 1 == 1 }
+        let scope = match aux >> 17 & 3 {
+            0 => None,
+            1 => Some(Scope::Cta),
+            2 => Some(Scope::Cluster),
+            _ => Some(Scope::Gpu),
+        };
+        let (releases, acquires) = (aux >> 19 & 1 == 1, aux >> 20 & 1 == 1);
+        let semantics = scope.map(|scope| Semantics { scope, releases, acquires });
+        Self { space, width: aux >> 4 & 15, count: aux >> 8 & 15, signed: aux >> 16 & 1 == 1, semantics }
     }
 }
 
@@ -282,21 +298,34 @@ fn each(mask: u32, mut f: impl FnMut(usize)) {
     }
 }
 
-/// An acquire: what follows sees what came before the release that was read.
+/// A load that may meet stores: relaxed, volatile or an acquire.
 #[inline(always)]
-fn load_acquire<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+fn load_strong<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let shape = Shape::unpack(i.aux);
+    let Some(semantics) = shape.semantics else { return load::<WIDTH>(cpu, i) };
+    // What is loaded may take the place of the address.
+    let addresses = cpu.addresses(i, i.src[0]);
+    cpu.semantics = Some(semantics);
     let flow = load::<WIDTH>(cpu, i);
+    cpu.semantics = None;
     fence(Acquire);
-    cpu.synchronise();
+    cpu.take_over(shape.space, &addresses, semantics);
     flow
 }
 
-/// A release: what came before is seen by those who acquire it.
+/// A store that may meet loads: relaxed, volatile or a release.
 #[inline(always)]
-fn store_release<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+fn store_strong<const WIDTH: u32>(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
+    let shape = Shape::unpack(i.aux);
+    let Some(semantics) = shape.semantics else { return store::<WIDTH>(cpu, i) };
+    let addresses = cpu.addresses(i, i.src[0]);
+    cpu.hand_on(shape.space, &addresses, semantics);
     fence(Release);
-    cpu.synchronise();
-    store::<WIDTH>(cpu, i)
+    cpu.semantics = Some(semantics);
+    let flow = store::<WIDTH>(cpu, i);
+    cpu.semantics = None;
+    cpu.warp.clock.released();
+    flow
 }
 
 /// A state space by its suffix.

@@ -2,7 +2,7 @@
 //! is left to do where they are wider.
 
 use super::qualifiers::Qualifiers;
-use super::{Shape, load, load_acquire, space_of, store, store_release};
+use super::{Shape, load, load_strong, space_of, store, store_strong};
 use crate::code::{Class, DecodeError, Decoder, Kind, List, Op, Reference, Slot, class_of};
 use crate::machine::lanes::both;
 use crate::machine::ops::{convert, wide};
@@ -44,16 +44,16 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         return Err(d.error("the registers of a vector differ in width"));
     }
     let signed = wide::is_signed(q.ty) && register > q.ty.bytes();
-    let shape = Shape { space, width, count, signed };
+    let shape = Shape { space, width, count, signed, semantics: q.semantics };
     if is_store && space == Space::Param {
         return Err(d.error("a kernel's parameters are only read"));
     }
     if is_store {
         let slots = sources(d, i, &parts, q.ty)?;
         let list = d.list(&[], &slots);
-        let op = match q.orders {
-            true => by_width!(store_release, width),
-            false => by_width!(store, width),
+        let op = match q.semantics {
+            Some(_) => by_width!(store_strong, width),
+            None => by_width!(store, width),
         };
         emit(d, op, shape, reference, list);
         return Ok(());
@@ -62,9 +62,9 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
         parts.iter().map(|part| Target::of(d, part, q.ty, signed)).collect::<Result<Vec<_>, _>>()?;
     let slots: Vec<Slot> = targets.iter().flat_map(|t| t.loaded.iter().copied()).collect();
     let list = d.list(&slots, &[]);
-    let op = match q.orders {
-        true => by_width!(load_acquire, width),
-        false => by_width!(load, width),
+    let op = match q.semantics {
+        Some(_) => by_width!(load_strong, width),
+        None => by_width!(load, width),
     };
     emit(d, op, shape, reference, list);
     targets.iter().for_each(|t| t.extend(d, q.ty));

@@ -1,7 +1,9 @@
 //! What stands between `ld` or `st` and the operands: which words there are, and
 //! which go together.
 
+use crate::machine::flags::Semantics;
 use crate::machine::ops::type_of;
+use crate::machine::order::Scope;
 use crate::ptx::ast::{Instruction, Type};
 
 /// What the modifiers of a load or store mean for what it does. The rest, hints
@@ -9,8 +11,8 @@ use crate::ptx::ast::{Instruction, Type};
 pub struct Qualifiers {
     /// The state space as it is written.
     pub space: Option<&'static str>,
-    /// `.acquire` or `.release`; `.volatile`, which programs use in their place.
-    pub orders: bool,
+    /// What it does to order, unless it is weak.
+    pub semantics: Option<Semantics>,
     /// Is there one more operand, a policy for the cache?
     pub hint: bool,
     /// Elements.
@@ -149,10 +151,27 @@ impl Qualifiers {
         };
         // Wider ones came with later GPUs; 128 bits are no element of a vector.
         let fits = u64::from(count) * ty.bytes() <= 16;
-        let orders = matches!(words.order, Some("acquire" | "release" | "volatile"));
+        // Volatile accesses are relaxed ones among all (PTX ISA, "Volatile Operations").
+        let scope =
+            if words.order == Some("volatile") { Some(Scope::Gpu) } else { words.scope.and_then(scope_of) };
+        let semantics = scope.map(|scope| Semantics {
+            scope,
+            releases: words.order == Some("release"),
+            acquires: words.order == Some("acquire"),
+        });
         let hint = words.hint.is_some();
-        fits.then_some(Self { space: words.space, orders, hint, count, ty })
+        fits.then_some(Self { space: words.space, semantics, hint, count, ty })
     }
+}
+
+/// A scope by its word.
+pub fn scope_of(word: &str) -> Option<Scope> {
+    Some(match word {
+        "cta" => Scope::Cta,
+        "cluster" => Scope::Cluster,
+        "gpu" | "gl" | "sys" => Scope::Gpu,
+        _ => return None,
+    })
 }
 
 /// Memory holds bits, integers, f32 and f64; an f16 is loaded as bits.

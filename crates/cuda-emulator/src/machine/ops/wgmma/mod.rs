@@ -449,7 +449,6 @@ fn decode_multiply(d: &mut Decoder<'_>, i: &Instruction, mut m: Modifiers<'_>) -
     inst.aux |= if transposed_a { TRANSPOSED_A } else { 0 };
     inst.aux |= if transposed_b { TRANSPOSED_B } else { 0 };
     d.uses_late(&operands);
-    d.is_watched = true;
     Ok(())
 }
 

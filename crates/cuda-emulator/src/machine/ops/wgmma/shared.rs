@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use crate::code::SHARED_START;
+use crate::machine::history::{Clash, Touch, may_be_read};
 use crate::machine::matrix::descriptor::{Descriptor, Major};
 use crate::machine::matrix::fragment::DEPTH;
 use crate::machine::ops::tensor::{COLUMNS, Undefined};
 use crate::machine::order::Mark;
-use crate::machine::watch::{Clash, may_be_read};
+use crate::machine::order::Side;
 use crate::machine::{Cpu, Flow};
 use crate::numeric::tensor_core::{Columns, Operation, WIDTH};
 use crate::ptx::ast::Space;
@@ -110,7 +111,7 @@ impl Cpu<'_> {
     pub fn begin_part(&mut self, part: &Part, mark: Mark) -> Result<Vec<Mark>, Flow> {
         let rank = self.block.rank;
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(Vec::new()) };
-        let read = watch.read_matrix(mark, self.warp.clock.order(), |touch| {
+        let read = watch.history.read_matrix(mark, &self.warp.clock, |touch| {
             part.for_each_piece(|_, _, address| touch(address - SHARED_START));
         });
         read.map_err(|(offset, clash)| self.unreadable(part, offset, clash))
@@ -118,15 +119,16 @@ impl Cpu<'_> {
 
     /// The same of an operation that another warp of the warpgroup has begun.
     pub fn join_part(&mut self, part: &Part, written: &[Mark]) -> Result<(), Flow> {
-        let order = self.warp.clock.order();
-        let clash = written.iter().find_map(|written| may_be_read(*written, order).err());
+        let clock = &self.warp.clock;
+        let clash = written.iter().find_map(|written| may_be_read(*written, clock, Side::Shared).err());
         let start = Descriptor::new(part.bits).start - SHARED_START;
         clash.map_or(Ok(()), |clash| Err(self.unreadable(part, start, clash)))
     }
 
     fn unreadable(&mut self, part: &Part, offset: u32, clash: Clash) -> Flow {
         let what = format!("the matrix {} of a wgmma", part.name);
-        let verdict = self.clash(&what, self.block.rank, offset..offset + PIECE, clash);
+        let (rank, address) = (Some(self.block.rank), SHARED_START + offset);
+        let verdict = self.clash(&what, Touch::AsyncRead, rank, address.into(), PIECE, clash);
         self.fault(verdict, u32::MAX)
     }
 

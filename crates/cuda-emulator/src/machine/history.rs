@@ -1,0 +1,474 @@
+//! Memory under watch: who touched each byte last.
+//!
+//! Of every two accesses to the same byte one of which writes, the later must come
+//! behind the earlier one's end. Where an asynchronous one reads what ordinary stores
+//! wrote, a `fence.proxy.async` must be between. Accesses that are strong for each other
+//! (relaxed, volatile, atomic) may meet, and so may reductions.
+//!
+//! Most accesses come in grains of sixteen bytes, which have one history as long as they
+//! are touched as a whole. Of each grain, or byte, the last accesses of every kind are
+//! kept: all that are not known to come before another one of the kind.
+
+use super::order::{Clock, Landing, Mark, Scope, Side};
+use super::past::{Past, Pasts};
+
+/// Bytes of a grain.
+pub const GRAIN: u32 = 16;
+/// All bytes of one.
+pub const WHOLE: u16 = u16::MAX;
+
+/// How memory is touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// By a load; among whom it may meet stores.
+    Load(Option<Scope>),
+    /// By a store or an atomic; among whom it may meet others.
+    Store(Option<Scope>),
+    /// By `cp.async`, of which no fence between proxies is asked.
+    Copy,
+    /// By a copy that reads, until `end_read`.
+    AsyncRead,
+    /// By a copy, until `land`.
+    AsyncWrite,
+    /// By a reduction, until `land`.
+    AsyncReduce,
+}
+
+/// What a touch meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clash {
+    /// An access that may not be over; does it write?
+    Unordered(Mark, bool),
+    /// A store of the other proxy, with no fence between; is it ordered otherwise?
+    Unfenced(Mark, bool),
+}
+
+/// The last accesses to a grain, or to a byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Grain {
+    /// Ordinary stores, and `cp.async`.
+    stored: Past,
+    /// Asynchronous writes, and what reductions have covered.
+    written: Past,
+    /// Ordinary loads.
+    loaded: Past,
+    /// Asynchronous reads.
+    read: Past,
+}
+
+impl Grain {
+    fn pasts(&mut self) -> [&mut Past; 4] {
+        [&mut self.stored, &mut self.written, &mut self.loaded, &mut self.read]
+    }
+
+    /// All that wrote.
+    fn writes(&self) -> [Past; 2] {
+        [self.stored, self.written]
+    }
+}
+
+/// The bytes of a grain, each with a history of its own.
+type Bytes = [Grain; GRAIN as usize];
+
+/// A range of memory under watch.
+#[derive(Default)]
+pub struct History {
+    grains: Vec<Grain>,
+    /// By grain: 0, or one more than where its bytes are.
+    split: Vec<u32>,
+    bytes: Vec<Bytes>,
+    /// Those of `bytes` that are in no use.
+    free: Vec<u32>,
+    pasts: Pasts,
+    /// Which memory it is of.
+    side: Side,
+}
+
+/// Which of the 16 bytes of the nth grain from that of `offset` on are among the `len` from there.
+#[inline(always)]
+pub fn bytes_of(offset: u32, len: u32, grain: u32) -> u16 {
+    let start = offset.saturating_sub(grain * GRAIN).min(GRAIN);
+    let end = (offset + len).saturating_sub(grain * GRAIN).min(GRAIN);
+    ((1u32 << end) - 1) as u16 & !((1u32 << start) - 1) as u16
+}
+
+/// The grains of `len` bytes from an offset on.
+fn grains_of(offset: u32, len: u32) -> std::ops::Range<u32> {
+    offset / GRAIN..(offset + len).div_ceil(GRAIN)
+}
+
+/// The grains, and which of their bytes, that the lanes of `mask` touch: `len` bytes each from `offsets` on. Neighbours
+/// that touch one grain together touch it once.
+pub fn grains_of_lanes(
+    offsets: &[u32; 32],
+    len: u32,
+    mask: u32,
+    mut f: impl FnMut(u32, u16) -> bool,
+) -> bool {
+    let mut last = (u32::MAX, 0u16);
+    for offset in (0..32).filter(|l| mask >> l & 1 == 1).map(|l: usize| offsets[l]) {
+        for grain in grains_of(offset, len) {
+            let bytes = bytes_of(offset, len, grain);
+            if last.0 == grain {
+                last.1 |= bytes;
+            } else {
+                if last.1 != 0 && !f(last.0, last.1) {
+                    return false;
+                }
+                last = (grain, bytes);
+            }
+        }
+    }
+    last.1 == 0 || f(last.0, last.1)
+}
+
+impl History {
+    /// So many bytes that nobody has touched.
+    pub fn new(bytes: u32, side: Side) -> Self {
+        let grains = bytes.div_ceil(GRAIN) as usize;
+        Self { grains: vec![Grain::default(); grains], split: vec![0; grains], side, ..Self::default() }
+    }
+
+    /// A warp touches `len` bytes from an offset on. If that meets something, gives the offset.
+    pub fn touch(
+        &mut self,
+        (offset, len): (u32, u32),
+        touch: Touch,
+        clock: &Clock,
+        pc: u32,
+    ) -> Result<(), (u32, Clash)> {
+        let mut toucher = self.toucher(touch, clock, pc);
+        grains_of(offset, len).try_for_each(|grain| toucher.touch_grain(grain, bytes_of(offset, len, grain)))
+    }
+
+    /// One who touches some of it, at one instruction.
+    pub fn toucher<'a>(&'a mut self, touch: Touch, clock: &'a Clock, pc: u32) -> Toucher<'a> {
+        self.sweep();
+        let mark = clock.mark(pc);
+        let mark = match touch {
+            Touch::Copy => mark.copy(),
+            Touch::AsyncRead | Touch::AsyncWrite => mark.pending(false),
+            Touch::AsyncReduce => mark.pending(true),
+            Touch::Load(strong) | Touch::Store(strong) => mark.strong(strong),
+        };
+        Toucher { history: self, touch, clock, mark, last: None }
+    }
+
+    /// A `wgmma` reads the grains of a matrix that `each` calls out by their offsets. Gives what wrote there, or what
+    /// that meets and where.
+    #[inline(always)]
+    pub fn read_matrix(
+        &mut self,
+        mark: Mark,
+        clock: &Clock,
+        each: impl FnOnce(&mut dyn FnMut(u32)),
+    ) -> Result<Vec<Mark>, (u32, Clash)> {
+        self.sweep();
+        let Self { grains, split, bytes, pasts, side, .. } = self;
+        let (mut all, mut found) = (Vec::new(), Ok(()));
+        // Most of it was written by one copy, and read by the same ones.
+        let (mut writes, mut read) = ([Past::default(); 2], [Past::default(), Past::from(mark)]);
+        let mut one = |grain: &mut Grain, offset| {
+            if writes != grain.writes() {
+                writes = grain.writes();
+                for mark in uncovered(pasts, writes).filter(|mark| !all.contains(mark)).collect::<Vec<_>>() {
+                    all.push(mark);
+                    if let (true, Err(clash)) = (found.is_ok(), may_be_read(mark, clock, *side)) {
+                        found = Err((offset, clash));
+                    }
+                }
+            }
+            if read[0] != grain.read {
+                read = [grain.read, pasts.add(grain.read, |other| clock.has_seen(other), mark)];
+            }
+            grain.read = read[1];
+        };
+        each(&mut |offset| {
+            let nth = (offset / GRAIN) as usize;
+            match split.get(nth) {
+                None => {}
+                Some(0) => one(&mut grains[nth], offset),
+                Some(at) => {
+                    let bytes = bytes[*at as usize - 1].iter_mut();
+                    bytes.zip(offset..).for_each(|(byte, offset)| one(byte, offset));
+                }
+            }
+        });
+        found.map(|()| all)
+    }
+
+    /// A copy has read what it reads.
+    pub fn end_read(&mut self, range: (u32, u32), mark: Mark) {
+        let mut last = None;
+        self.each(range, |grain, pasts| {
+            grain.read = again(&mut last, grain.read, |read| pasts.settle(read, mark, |_| mark));
+        });
+    }
+
+    /// What the copy that `mark` issued writes is there.
+    pub fn land(&mut self, range: (u32, u32), mark: Mark, landing: Landing) {
+        self.end_write(range, mark, |pending| pending.landed(landing));
+    }
+
+    /// The same, for those who have seen what becomes of its mark.
+    pub fn end_write(&mut self, range: (u32, u32), mark: Mark, over: impl Fn(Mark) -> Mark) {
+        let mut last = None;
+        self.each(range, |grain, pasts| {
+            grain.written = again(&mut last, grain.written, |written| pasts.settle(written, mark, &over));
+        });
+    }
+
+    /// Nobody has touched a range.
+    pub fn forget(&mut self, (offset, len): (u32, u32)) {
+        let grains = self.grains.len();
+        for nth in grains_of(offset, len).filter(|nth| (*nth as usize) < grains) {
+            let bytes = bytes_of(offset, len, nth);
+            let at = nth as usize;
+            if bytes == WHOLE && self.split[at] == 0 {
+                self.grains[at] = Grain::default();
+                continue;
+            }
+            if self.split[at] == 0 {
+                self.part(at);
+            }
+            let part = &mut self.bytes[self.split[at] as usize - 1];
+            let gone = part.iter_mut().enumerate().filter(|(byte, _)| bytes >> byte & 1 == 1);
+            gone.for_each(|(_, grain)| *grain = Grain::default());
+            self.unite(at);
+        }
+    }
+
+    /// Does something with all grains, or bytes, of a range.
+    fn each(&mut self, (offset, len): (u32, u32), mut f: impl FnMut(&mut Grain, &mut Pasts)) {
+        for nth in grains_of(offset, len).map(|nth| nth as usize) {
+            match self.split.get(nth) {
+                None => return,
+                Some(0) => f(&mut self.grains[nth], &mut self.pasts),
+                Some(at) => {
+                    self.bytes[*at as usize - 1].iter_mut().for_each(|byte| f(byte, &mut self.pasts));
+                }
+            }
+        }
+    }
+
+    /// Forgets sets of accesses that no grain has any more, once there are many.
+    fn sweep(&mut self) {
+        if self.pasts.are_many() {
+            let all = self.grains.iter_mut().chain(self.bytes.iter_mut().flatten());
+            self.pasts.sweep(all.flat_map(Grain::pasts));
+        }
+    }
+
+    /// From now on each byte of a grain has its own history.
+    #[cold]
+    fn part(&mut self, nth: usize) {
+        let all = [self.grains[nth]; GRAIN as usize];
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.bytes.push(all);
+                self.bytes.len() as u32 - 1
+            }
+        };
+        self.bytes[at as usize] = all;
+        self.split[nth] = at + 1;
+        self.grains[nth] = Grain::default();
+    }
+
+    /// If all bytes of a grain have the same history, it is the grain's.
+    fn unite(&mut self, nth: usize) {
+        let at = self.split[nth] - 1;
+        let bytes = &self.bytes[at as usize];
+        if bytes.iter().all(|byte| *byte == bytes[0]) {
+            self.grains[nth] = bytes[0];
+            self.split[nth] = 0;
+            self.free.push(at);
+        }
+    }
+}
+
+/// `f(past)`, which is known if it is the past of the last time.
+#[inline(always)]
+fn again(last: &mut Option<[Past; 2]>, past: Past, f: impl FnOnce(Past) -> Past) -> Past {
+    match last {
+        Some([before, after]) if *before == past => *after,
+        _ => last.insert([past, f(past)])[1],
+    }
+}
+
+/// What wrote, as all but reductions see it.
+fn uncovered(pasts: &Pasts, writes: [Past; 2]) -> impl Iterator<Item = Mark> {
+    writes.into_iter().flat_map(|past| pasts.marks(past)).filter(|mark| !mark.is_covered())
+}
+
+/// May something asynchronous read what was written?
+pub fn may_be_read(written: Mark, clock: &Clock, side: Side) -> Result<(), Clash> {
+    if written.is_engines() || written.is_copy() {
+        if clock.has_seen(written) { Ok(()) } else { Err(Clash::Unordered(written, true)) }
+    } else if clock.has_fenced(written, side) {
+        Ok(())
+    } else {
+        Err(Clash::Unfenced(written, clock.has_seen(written)))
+    }
+}
+
+/// One who touches memory.
+pub struct Toucher<'a> {
+    history: &'a mut History,
+    touch: Touch,
+    clock: &'a Clock,
+    mark: Mark,
+    /// What a grain was before it was touched, and after.
+    last: Option<[Grain; 2]>,
+}
+
+impl Toucher<'_> {
+    /// Touches some bytes of a grain. If that meets something, gives the offset.
+    #[inline(always)]
+    pub fn touch_grain(&mut self, nth: u32, bytes: u16) -> Result<(), (u32, Clash)> {
+        let at = nth as usize;
+        match self.history.split.get(at) {
+            None => Ok(()),
+            Some(0) if bytes == WHOLE => {
+                let touched = self.touch_one(self.history.grains[at]);
+                self.history.grains[at] = touched.map_err(|clash| (nth * GRAIN, clash))?;
+                Ok(())
+            }
+            _ => self.touch_bytes(nth, bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn touch_bytes(&mut self, nth: u32, bytes: u16) -> Result<(), (u32, Clash)> {
+        let at = nth as usize;
+        if self.history.split[at] == 0 {
+            // Who has touched all of it already need not part it.
+            let before = self.history.grains[at];
+            if self.touch_one(before).is_ok_and(|after| after == before) {
+                return Ok(());
+            }
+            self.history.part(at);
+        }
+        let part = self.history.split[at] as usize - 1;
+        for byte in (0..GRAIN).filter(|byte| bytes >> byte & 1 == 1) {
+            let touched = self.touch_one(self.history.bytes[part][byte as usize]);
+            self.history.bytes[part][byte as usize] = touched.map_err(|clash| (nth * GRAIN + byte, clash))?;
+        }
+        if bytes == WHOLE {
+            self.history.unite(at);
+        }
+        Ok(())
+    }
+
+    /// What becomes of a grain. One with the past that the last one had gets the future that the last one has.
+    #[inline(always)]
+    fn touch_one(&mut self, grain: Grain) -> Result<Grain, Clash> {
+        match self.last {
+            Some([before, after]) if before == grain => Ok(after),
+            _ => {
+                let mut after = grain;
+                self.touch_next(&mut after)?;
+                self.last = Some([grain, after]);
+                Ok(after)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn touch_next(&mut self, grain: &mut Grain) -> Result<(), Clash> {
+        match self.touch {
+            Touch::Load(strong) => {
+                self.behind_copies(grain)?;
+                self.behind_threads(grain.stored, strong, true)?;
+                grain.loaded = self.add(grain.loaded);
+            }
+            Touch::Store(strong) => {
+                self.behind_copies(grain)?;
+                self.behind_threads(grain.stored, strong, true)?;
+                self.behind_threads(grain.loaded, strong, false)?;
+                self.behind_all(grain.read, false)?;
+                grain.stored = self.add(grain.stored);
+                // Who comes behind this store comes behind what this comes behind.
+                let clock = self.clock;
+                grain.written = self
+                    .history
+                    .pasts
+                    .without(grain.written, |mark| mark.is_covered() && clock.has_seen(mark));
+                if strong.is_none() {
+                    // All must come behind this one.
+                    grain.loaded = Past::default();
+                }
+            }
+            Touch::Copy => {
+                self.behind_copies(grain)?;
+                self.behind_threads(grain.stored, None, true)?;
+                self.behind_threads(grain.loaded, None, false)?;
+                self.behind_all(grain.read, false)?;
+                // Nobody asks for a fence behind this one, so stores that have none stay.
+                let (clock, side) = (self.clock, self.history.side);
+                let stays = |store| may_be_read(store, clock, side).is_err();
+                grain.stored = self.history.pasts.add_to_some(grain.stored, stays, self.mark);
+                grain.loaded = Past::default();
+            }
+            Touch::AsyncRead => {
+                uncovered(&self.history.pasts, grain.writes())
+                    .try_for_each(|mark| may_be_read(mark, self.clock, self.history.side))?;
+                grain.read = self.add(grain.read);
+            }
+            Touch::AsyncReduce => self.reduce(grain)?,
+            Touch::AsyncWrite => {
+                self.behind_copies(grain)?;
+                self.behind_all(grain.stored, true)?;
+                self.behind_all(grain.loaded, false)?;
+                self.behind_all(grain.read, false)?;
+                // Who comes behind this comes behind all that.
+                *grain = Grain { written: self.mark.into(), ..Grain::default() };
+            }
+        }
+        Ok(())
+    }
+
+    /// Reductions may meet each other, so that none of them comes behind what another one does.
+    fn reduce(&mut self, grain: &mut Grain) -> Result<(), Clash> {
+        let all = grain.writes().into_iter().flat_map(|past| self.history.pasts.marks(past));
+        let (reductions, others): (Vec<Mark>, Vec<Mark>) = all.partition(|mark| mark.is_reduction());
+        others.iter().try_for_each(|mark| may_be_read(*mark, self.clock, self.history.side))?;
+        self.behind_all(grain.loaded, false)?;
+        self.behind_all(grain.read, false)?;
+        let covered = others.into_iter().map(Mark::cover);
+        let unseen = reductions.into_iter().filter(|mark| !self.clock.has_seen(*mark));
+        grain.written = self.history.pasts.of(covered.chain(unseen).chain([self.mark]).collect());
+        grain.stored = Past::default();
+        Ok(())
+    }
+
+    /// What is left of a set once this access is in it. Who may meet this one may not meet a weaker one before it, so
+    /// that one stays.
+    fn add(&mut self, past: Past) -> Past {
+        let stands_for = |mark: Mark| self.mark.strong <= mark.strong && self.clock.has_seen(mark);
+        self.history.pasts.add(past, stands_for, self.mark)
+    }
+
+    fn behind(&self, mark: Mark, writes: bool) -> Result<(), Clash> {
+        if self.clock.has_seen(mark) { Ok(()) } else { Err(Clash::Unordered(mark, writes)) }
+    }
+
+    fn behind_all(&self, past: Past, writes: bool) -> Result<(), Clash> {
+        self.history.pasts.try_each(past, |mark| self.behind(mark, writes))
+    }
+
+    /// Behind accesses of threads, unless they may meet this one.
+    fn behind_threads(&self, past: Past, strong: Option<Scope>, writes: bool) -> Result<(), Clash> {
+        self.history.pasts.try_each(past, |mark| match self.clock.may_meet(strong, mark) {
+            true => Ok(()),
+            false => self.behind(mark, writes),
+        })
+    }
+
+    fn behind_copies(&self, grain: &Grain) -> Result<(), Clash> {
+        self.history.pasts.try_each(grain.written, |mark| match mark.is_covered() {
+            true => Ok(()),
+            false => self.behind(mark, true),
+        })
+    }
+}
