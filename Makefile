@@ -2,6 +2,7 @@
 #
 #   make demo      FP8 projections of a real model's weights, against its golden values
 #   make test      all tests
+#   make mutants   whether a test notices when something that orders the FP8 kernels' threads is missing, or weaker
 #   make bench     all benches
 #   make bundle    all that a GPU machine without Rust and network needs (docs/hardware.md)
 #   make check     formatting, clippy, docs, licences, advisories
@@ -15,13 +16,23 @@
 export DEEPKERN_REQUIRE_KERNELS := 1
 test lint: export DEEPKERN_DENY_PTXAS := 1
 
-.PHONY: demo test bench bundle check lint deny emulator foreign bindings counters messages toolchain
+.PHONY: demo test mutants bench bundle check lint deny emulator foreign bindings counters messages toolchain
 
 demo: toolchain
 	cargo run --release --quiet --example demo
 
 test: toolchain
 	cargo test --workspace
+
+# Cargo runs the test by way of the tool, which runs the test anew for each change. The last line is the score.
+target := $(or $(CARGO_TARGET_DIR),target)
+families := fp8_gemm_hopper fp8_gemm_decode fp8_gemm_simple fp8_quantize
+mutants: export DEEPKERN_DEVICE := emulator
+mutants: runner := $(target)/debug/examples/mutants --least 98 --equivalents tests/mutants/fp8.txt \
+	$(families:%=--family %) --
+mutants: toolchain
+	cargo build --package cuda-emulator --example mutants
+	cargo test --quiet --test fp8_orderings --config 'target."cfg(all())".runner = "$(runner)"' -- '{family}' --exact
 
 bench: toolchain
 	cargo bench --workspace --benches

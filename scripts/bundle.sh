@@ -10,7 +10,7 @@ scripts/toolchain.sh
 export DEEPKERN_REQUIRE_KERNELS=1
 
 # Tests of deepkern that use no device, or are about the emulator alone.
-hosts=" abi_bindings build_diagnostics counters fp8_gemm_hopper_removals "
+hosts=" abi_bindings build_diagnostics counters fp8_orderings "
 
 work=${CARGO_TARGET_DIR:-target}/deepkern-gpu
 archive=$work.tar.gz

@@ -243,8 +243,9 @@ impl State {
         stream.busy = false;
         stream.completed = ticket.position;
         if stream.destroyed && !stream.pending() {
-            // What it knew goes to all.
-            let known = std::mem::take(&mut stream.known);
+            // Nobody can ask for it any more, so what it did and knew is known to all.
+            let mut known = std::mem::take(&mut stream.known);
+            known.add(ticket);
             self.timeline.host.join(&known);
             let gone = self.streams.remove(ticket.stream);
             debug_assert!(gone.is_ok());

@@ -2,21 +2,34 @@
 //!
 //! A test suite that passes on a mutant says nothing about what was changed
 //! there. [`mutants`] lists every change of its kinds in the kernels of a PTX
-//! text; [`Mutant::apply`] makes one; `CUDA_EMULATOR_SUBSTITUTE` has a program
-//! run it in place of its own. A mutant that no test can notice because it
-//! computes the same is called equivalent. Those that exchange registers known
-//! to be equal (`values`) are left out; the others are for a person to argue.
+//! text, [`orderings`] all that keeps threads and asynchronous operations in
+//! order, removed or weakened; [`Mutant::apply`] makes one, an [`Edit`] all that
+//! belong to one statement of the source. `CUDA_EMULATOR_SUBSTITUTE` has a
+//! program run it in place of its own, which is what a [`Trial`] does. A mutant
+//! that no test can notice because it computes the same is called equivalent.
+//! Those that exchange registers known to be equal (`values`) are left out; the
+//! others are for a person to argue: [`Equivalent`] is what such a list says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-mod removals;
+mod edit;
+mod equivalent;
+mod line;
+mod orderings;
+mod survey;
+mod trial;
 mod values;
 
-pub use removals::removals;
+pub use edit::{Edit, edits};
+pub use equivalent::{Equivalent, ListError};
+pub use orderings::orderings;
+pub use survey::{Family, Score, SurveyError, Tried, survey, untrue};
+pub use trial::{Outcome, Trial, TrialError};
 
-use crate::ptx::ast::{Function, Instruction, Statement};
+use crate::ptx::ast::{Function, Instruction, Module, Operand, Statement};
 use crate::ptx::{self, ParseError};
+use line::Line;
 use values::{Values, registers, writes_first};
 
 /// What is changed.
@@ -28,14 +41,24 @@ pub enum Change {
     Constant,
     /// A guard or a comparison: negated, or its edge moved.
     Predicate,
-    /// A barrier or fence (in [`removals`], anything that orders): removed.
-    Barrier,
+    /// A barrier or fence (in [`orderings`], anything that orders): removed.
+    Removal,
+    /// A wait: for less, or for another phase; a barrier that is arrived at and not waited for.
+    Wait,
+    /// What an operation orders: less, or nothing.
+    Semantics,
+    /// The threads for whom it is ordered: fewer.
+    Scope,
+    /// The arrivals, threads or bytes that are counted: some fewer, or some more.
+    Count,
+    /// What makes a program quicker and changes nothing else: removed. No test need notice.
+    Hint,
 }
 
 /// One change of one line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mutant {
-    /// The kernel.
+    /// The kernel, or the function that one calls.
     pub kernel: String,
     /// Line of the PTX text, from 1.
     pub line: u32,
@@ -43,6 +66,8 @@ pub struct Mutant {
     pub source: Vec<(String, u32)>,
     /// What is changed.
     pub change: Change,
+    /// And how, in a few words.
+    pub how: &'static str,
     /// The line as it is.
     pub before: String,
     /// What it becomes.
@@ -52,13 +77,14 @@ pub struct Mutant {
 impl Mutant {
     /// The text with this change.
     pub fn apply(&self, ptx: &str) -> String {
-        let mut text = String::with_capacity(ptx.len() + 16);
-        for (line, number) in ptx.lines().zip(1u32..) {
-            text += if number == self.line { &self.after } else { line };
-            text.push('\n');
-        }
-        text
+        with_lines(ptx, &BTreeMap::from([(self.line, self.after.as_str())]))
     }
+}
+
+/// The text with other lines, by their numbers.
+fn with_lines(ptx: &str, changed: &BTreeMap<u32, &str>) -> String {
+    let lines = ptx.lines().zip(1u32..).map(|(line, number)| changed.get(&number).copied().unwrap_or(line));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 impl fmt::Display for Mutant {
@@ -68,11 +94,11 @@ impl fmt::Display for Mutant {
             write!(f, " < {file}:{line}")?;
         }
         let after = if self.after.is_empty() { "(removed)" } else { &self.after };
-        write!(f, ", {:?}: {} -> {after}", self.change, self.before)
+        write!(f, ", {:?} ({}): {} -> {after}", self.change, self.how, self.before)
     }
 }
 
-/// Every mutant of the kernels for whose name `of` holds, in the order of the text.
+/// Every mutant of the kernels for whose name `of` holds and of the functions that they call, in the order of the text.
 ///
 /// # Errors
 /// What the parser says of the text.
@@ -90,12 +116,13 @@ fn walk(
     let lines: Vec<&str> = ptx.lines().collect();
     let files: HashMap<u32, &str> = module.files.iter().map(|(n, path)| (*n, path.as_str())).collect();
     let mut all = Vec::new();
-    for kernel in module.functions.iter().filter(|f| f.is_entry && of(&f.name)) {
-        let body = kernel.body.as_deref().unwrap_or_default();
+    for function in reached(&module, of) {
+        let body = function.body.as_deref().unwrap_or_default();
         let mut walk = Walk {
-            kernel,
+            function,
             lines: &lines,
             files: &files,
+            has_clusters: architecture(&module.target).is_some_and(|number| number >= 90),
             source: Vec::new(),
             inlined: HashMap::new(),
             values: Values::of(body),
@@ -108,11 +135,47 @@ fn walk(
     Ok(all)
 }
 
-/// One pass over a kernel.
+/// The kernels for whose name `of` holds, and the functions that they call by name, in the order of the text.
+fn reached(module: &Module, of: impl Fn(&str) -> bool) -> impl Iterator<Item = &Function> {
+    let kernels = module.functions.iter().filter(|f| f.is_entry && of(&f.name));
+    let mut names: HashSet<&str> = kernels.map(|kernel| kernel.name.as_str()).collect();
+    loop {
+        let before = names.len();
+        for function in &module.functions {
+            if names.contains(function.name.as_str()) {
+                called(function.body.as_deref().unwrap_or_default(), &mut names);
+            }
+        }
+        if names.len() == before {
+            return module.functions.iter().filter(move |function| names.contains(function.name.as_str()));
+        }
+    }
+}
+
+/// What calls name: functions, and registers, whose names no function has.
+fn called<'a>(body: &'a [Statement], names: &mut HashSet<&'a str>) {
+    for statement in body {
+        match statement {
+            Statement::Instruction(i) if i.opcode == "call" => {
+                names.extend(i.operands.iter().filter_map(|operand| match operand {
+                    Operand::Name { name, .. } => Some(name.as_str()),
+                    _ => None,
+                }));
+            }
+            Statement::CallTargets { functions, .. } => names.extend(functions.iter().map(String::as_str)),
+            Statement::Block(inner) => called(inner, names),
+            _ => {}
+        }
+    }
+}
+
+/// One pass over a function.
 struct Walk<'a> {
-    kernel: &'a Function,
+    function: &'a Function,
     lines: &'a [&'a str],
     files: &'a HashMap<u32, &'a str>,
+    /// Is the target one whose blocks form clusters?
+    has_clusters: bool,
     source: Vec<(String, u32)>,
     /// Where the code of a line was inlined at, when last seen.
     inlined: HashMap<(u32, u32), (u32, u32)>,
@@ -167,7 +230,7 @@ impl<'a> Walk<'a> {
     }
 
     fn changes(&mut self, i: &'a Instruction, line: &Line<'a>) {
-        self.barrier(i, line.text);
+        self.barrier(i, line);
         self.predicate(i, line);
         for (n, operand) in line.operands.iter().enumerate() {
             self.constant(i, line, n, operand);
@@ -177,22 +240,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn push(&mut self, i: &Instruction, change: Change, before: &str, after: String) {
+    fn push(&mut self, i: &Instruction, change: Change, how: &'static str, line: &Line<'_>, after: String) {
         self.all.push(Mutant {
-            kernel: self.kernel.name.clone(),
+            kernel: self.function.name.clone(),
             line: i.line,
             source: self.source.clone(),
             change,
-            before: before.to_owned(),
+            how,
+            before: line.text.to_owned(),
             after,
         });
     }
 
-    fn barrier(&mut self, i: &Instruction, text: &str) {
+    fn barrier(&mut self, i: &Instruction, line: &Line<'_>) {
         // A reduction over a barrier has a result that something reads.
         let is_reduction = i.modifiers.iter().any(|m| m == "red");
         if matches!(i.opcode.as_str(), "bar" | "barrier" | "membar" | "fence") && !is_reduction {
-            self.push(i, Change::Barrier, text, String::new());
+            self.push(i, Change::Removal, "removed", line, String::new());
         }
     }
 
@@ -202,7 +266,7 @@ impl<'a> Walk<'a> {
                 Some(register) => format!("@{register}"),
                 None => guard.replacen('@', "@!", 1),
             };
-            self.push(i, Change::Predicate, line.text, line.text.replacen(guard, &negated, 1));
+            self.push(i, Change::Predicate, "negated", line, line.text.replacen(guard, &negated, 1));
         }
         let edges = [("lt", "le"), ("le", "lt"), ("gt", "ge"), ("ge", "gt"), ("eq", "ne"), ("ne", "eq")];
         if i.opcode == "setp"
@@ -210,7 +274,7 @@ impl<'a> Walk<'a> {
             && let Some((_, other)) = edges.iter().find(|(from, _)| from == word)
         {
             let (from, to) = (format!("setp.{word}."), format!("setp.{other}."));
-            self.push(i, Change::Predicate, line.text, line.text.replacen(&from, &to, 1));
+            self.push(i, Change::Predicate, "its edge moved", line, line.text.replacen(&from, &to, 1));
         }
     }
 
@@ -234,7 +298,7 @@ impl<'a> Walk<'a> {
             integer(operand).map(|value| value.wrapping_add(1).to_string())
         };
         if let Some(changed) = changed.filter(|c| c != operand) {
-            self.push(i, Change::Constant, line.text, line.with(n, &changed));
+            self.push(i, Change::Constant, "another number", line, line.with(n, &changed));
         }
     }
 
@@ -246,9 +310,20 @@ impl<'a> Walk<'a> {
             && *other != register
             && !self.values.are_equal(register, other)
         {
-            self.push(i, Change::Operand, line.text, line.with(n, &operand.replacen(register, other, 1)));
+            self.push(
+                i,
+                Change::Operand,
+                "another register",
+                line,
+                line.with(n, &operand.replacen(register, other, 1)),
+            );
         }
     }
+}
+
+/// 90 of `sm_90a`.
+fn architecture(target: &str) -> Option<u32> {
+    target.strip_prefix("sm_")?.trim_end_matches(char::is_alphabetic).parse().ok()
 }
 
 /// `%rd` of `%rd12`: registers whose names share it are of one type.
@@ -271,53 +346,9 @@ fn element_bytes(i: &Instruction) -> i64 {
     bytes.max(1) * count.unwrap_or(1)
 }
 
-/// An instruction's line of text in its parts.
-struct Line<'a> {
-    text: &'a str,
-    guard: Option<&'a str>,
-    /// Up to the first operand.
-    head: &'a str,
-    operands: Vec<&'a str>,
-}
-
-impl<'a> Line<'a> {
-    /// `@%p1 mad.lo.s32 %r1, %r2, %r3, %r4;`, alone on its line.
-    fn of(text: &'a str) -> Option<Self> {
-        let body = text.strip_suffix(';').filter(|body| !body.contains([';', '"']))?;
-        let guard = body.starts_with('@').then(|| body.split_whitespace().next()).flatten();
-        let opcode = guard.map_or(body, |g| body[g.len()..].trim_start());
-        let operands = opcode.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
-        let head = &text[..body.len() - operands.len()];
-        // Commas within brackets belong to one operand.
-        let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
-        for (at, c) in operands.char_indices() {
-            match c {
-                '[' | '{' | '(' => depth += 1,
-                ']' | '}' | ')' => depth -= 1,
-                ',' if depth == 0 => {
-                    parts.push(operands[start..at].trim());
-                    start = at + 1;
-                }
-                _ => {}
-            }
-        }
-        if !operands.is_empty() {
-            parts.push(operands[start..].trim());
-        }
-        Some(Self { text, guard, head, operands: parts })
-    }
-
-    /// The line with another operand in place of the `n`th.
-    fn with(&self, n: usize, operand: &str) -> String {
-        let mut operands = self.operands.clone();
-        operands[n] = operand;
-        format!("{}{};", self.head, operands.join(", "))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Change, mutants};
+    use super::{Change, mutants, orderings};
 
     const PTX: &str = "
 .version 8.0
@@ -359,7 +390,7 @@ ret;
                 (Constant, "setp.lt.u32 %p1, %r1, 6;"),
                 (Predicate, "@%p1 bra DONE;"),
                 (Constant, "add.u32 %r2, %r1, 17;"),
-                (Barrier, ""),
+                (Removal, ""),
                 (Constant, "bar.sync 1;"),
                 (Constant, "st.global.u32 [%rd1+12], %r1;"),
                 (Operand, "st.global.u32 [%rd1+8], %r2;"),
@@ -373,5 +404,33 @@ ret;
             let changed: Vec<_> = text.lines().zip(PTX.lines()).filter(|(a, b)| a != b).collect();
             assert_eq!(changed, [(mutant.after.as_str(), mutant.before.as_str())]);
         }
+    }
+
+    #[test]
+    fn functions_that_are_called_belong_to_a_kernel() {
+        let ptx = ".version 8.0
+.target sm_90a
+.address_size 64
+.func inner() {
+bar.sync 0;
+ret; }
+.func outer() {
+call inner;
+bar.sync 1;
+ret; }
+.func unused() {
+bar.sync 2;
+ret; }
+.visible .entry k() {
+call outer;
+bar.sync 3;
+ret; }
+.visible .entry other() {
+bar.sync 4;
+ret; }
+";
+        let all = orderings(ptx, |name| name == "k").unwrap();
+        let listed: Vec<_> = all.iter().map(|m| (m.kernel.as_str(), m.before.as_str())).collect();
+        assert_eq!(listed, [("inner", "bar.sync 0;"), ("outer", "bar.sync 1;"), ("k", "bar.sync 3;")]);
     }
 }

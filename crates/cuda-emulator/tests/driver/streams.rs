@@ -112,25 +112,35 @@ fn without_an_event_another_stream_is_not_waited_for() {
 }
 
 #[test]
-fn the_default_stream_is_ordered_with_blocking_streams_only() {
+fn the_default_stream_is_ordered_with_blocking_streams() {
     let _context = Context::new();
-    let (blocking, free) = (blocking_stream(), stream());
-    let (a, b) = (upload(&[1; 4]), upload(&[1; 4]));
-    let (seen_a, seen_b) = (pinned(4), pinned(4));
+    let (blocking, a, seen) = (blocking_stream(), upload(&[1; 4]), pinned(4));
     // SAFETY: called as the API asks.
     unsafe {
         ok(sys::cuMemsetD8Async(a, 5, 4, blocking));
-        ok(sys::cuMemsetD8Async(b, 5, 4, free));
-        ok(sys::cuMemcpyDtoHAsync_v2(seen_a.cast(), a, 4, ptr::null_mut()));
-        ok(sys::cuMemcpyDtoHAsync_v2(seen_b.cast(), b, 4, ptr::null_mut()));
+        ok(sys::cuMemcpyDtoHAsync_v2(seen.cast(), a, 4, ptr::null_mut()));
         ok(sys::cuStreamSynchronize(ptr::null_mut()));
-        assert_eq!((look(seen_a), look(seen_b)), (5, 1));
+        assert_eq!(look(seen), 5);
         // And the other way round: the blocking stream waits for the default one.
         ok(sys::cuMemsetD8_v2(a, 6, 4));
-        ok(sys::cuMemcpyDtoHAsync_v2(seen_a.cast(), a, 4, blocking));
+        ok(sys::cuMemcpyDtoHAsync_v2(seen.cast(), a, 4, blocking));
         ok(sys::cuStreamSynchronize(blocking));
-        assert_eq!(look(seen_a), 6);
+        assert_eq!(look(seen), 6);
         ok(sys::cuCtxSynchronize());
+    }
+}
+
+#[test]
+fn the_default_stream_is_not_ordered_with_others() {
+    let _context = Context::new();
+    let (free, a, seen) = (stream(), upload(&[1; 4]), pinned(4));
+    // SAFETY: called as the API asks, but that nothing orders the two.
+    unsafe {
+        ok(sys::cuMemsetD8Async(a, 5, 4, free));
+        ok(sys::cuMemcpyDtoHAsync_v2(seen.cast(), a, 4, ptr::null_mut()));
+        ok(sys::cuStreamSynchronize(ptr::null_mut()));
+        assert_eq!(look(seen), 1);
+        assert_eq!(sys::cuCtxSynchronize(), CUresult::CUDA_ERROR_LAUNCH_FAILED);
     }
 }
 
