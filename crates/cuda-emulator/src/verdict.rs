@@ -513,7 +513,7 @@ impl fmt::Display for Verdict {
                 let earlier = if *writes { "write" } else { "read" };
                 write!(
                     f,
-                    "(1) {what}, {len} bytes of {} at {address:#x}, and (2) another warp's {earlier}: nothing orders them",
+                    "(1) {what}, {len} bytes of {} at {address:#x}, and (2) an earlier {earlier}: nothing orders them",
                     memory(*rank)
                 )
             }

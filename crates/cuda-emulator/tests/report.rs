@@ -159,6 +159,53 @@ error[out-of-bounds]: read of 4 bytes at global address 0x1000 is out of bounds:
     assert_eq!(trap.to_string(), "error[trap]: trap");
 }
 
+/// A copy in a stream that meets a kernel of another, and the other way round.
+#[test]
+fn launches_and_copies_that_meet() {
+    let copy = Place { kernel: "a copy or fill".into(), ..Place::default() };
+    let race = |place: Place, other: Place| {
+        let what = "a write".to_owned();
+        let other = Box::new(other);
+        Finding {
+            verdict: Verdict::Race { what, rank: None, address: 16, len: 4, other, writes: true },
+            place,
+        }
+    };
+    let headline = "error[race]: (1) a write, 4 bytes of global memory at 0x10, and (2) an earlier write: nothing \
+                    orders them\n";
+    let text = |finding: &Finding| {
+        let text = finding.to_string();
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert_eq!(format!("{first}\n"), headline);
+        rest.split("   = help").next().unwrap().to_owned()
+    };
+    let kernel = |number: u32| Place { kernel: format!("k{number}"), lanes: 1, ..place(None) };
+    let instruction = |arrow: &str, mark: &str, name: &str| {
+        let line = mark.repeat(25);
+        format!(
+            "  {arrow} PTX line 52\n   |\n52 |     ld.shared.f32 %f1, [%r4];\n   |     {line} {name}, block (0, 2, 0), \
+             warp 1, lane 0\n   |\n"
+        )
+    };
+    let (first, second) =
+        (instruction("-->", "^", "(1) kernel k1"), instruction(":::", "-", "(2) kernel k2"));
+    assert_eq!(text(&race(kernel(1), kernel(2))), format!("{first}{second}"));
+    assert_eq!(text(&race(kernel(1), copy.clone())), format!("{first}   = (2): a copy or fill\n"));
+    assert_eq!(text(&race(copy.clone(), kernel(2))), format!("{second}   = (1): a copy or fill\n"));
+
+    let json: Value = serde_json::from_str(&race(kernel(1), copy).to_json()).unwrap();
+    let nothing = Value::Null;
+    let other = json!({
+        "kernel": "a copy or fill", "file": nothing, "line": nothing, "source": nothing, "ptx_line": nothing,
+        "ptx": nothing, "block": nothing, "warp": nothing, "lanes": nothing,
+    });
+    assert_eq!((&json["other"], &json["place"]["kernel"]), (&other, &json!("k1")));
+    assert_eq!(
+        json["facts"],
+        json!({"what": "a write", "rank": nothing, "address": 16, "len": 4, "writes": true})
+    );
+}
+
 #[test]
 fn json() {
     let file = File::new("json");
@@ -169,8 +216,8 @@ fn json() {
         "kind": "in-flight",
         "message": "(1) the function returns, and (2) may not be over",
         "help": "wait for it: cp.async.bulk.wait_group, wgmma.wait_group, or a barrier of the cluster",
-        "kernel": "scale",
         "place": {
+            "kernel": "scale",
             "file": file.name(),
             "line": 5,
             "source": "    out[threadIdx.x] = 2 * tile[threadIdx.x];",
@@ -181,6 +228,7 @@ fn json() {
             "lanes": (0..16).collect::<Vec<u32>>(),
         },
         "other": {
+            "kernel": "scale",
             "file": file.name(),
             "line": 4,
             "source": null,
@@ -201,7 +249,7 @@ fn json() {
 fn json_of_the_host_and_of_those_who_wait() {
     let parse = |finding: &Finding| serde_json::from_str::<Value>(&finding.to_json()).unwrap();
     let host = parse(&of_the_host());
-    assert_eq!((&host["place"], &host["other"], &host["kernel"]), (&Value::Null, &Value::Null, &json!("")));
+    assert_eq!((&host["place"], &host["other"]), (&Value::Null, &Value::Null));
     let facts =
         json!({"access": "Read", "space": "global", "address": 0x1000, "size": 4, "nearest": "Nothing"});
     assert_eq!(host["facts"], facts);

@@ -5,15 +5,15 @@
 //! | `kind` | the kind's name: [`Verdict::kind`](crate::verdict::Verdict::kind), which stays as it is |
 //! | `message` | the finding in one line |
 //! | `help` | the most likely fix, or `null` |
-//! | `kernel` | the kernel's name; empty where the host did it |
-//! | `place` | the instruction; `null` where the host did it |
+//! | `place` | the instruction, which the message calls (1) if there are two; `null` where the host's own access fails |
 //! | `other` | the second of two instructions, which the message calls (2); or `null` |
 //! | `stands` | where threads stand that wait: `block`, `warp`, `lanes`, `file`, `line`, `ptx_line`, `waits_for` |
 //! | `facts` | what else is known, by names of the kind's own: `address`, `size`, ... |
 //! | `text` | the report as people read it |
 //!
-//! A place has `file`, `line` and `source`, the text of that line (each `null` if not known), `ptx_line` and `ptx`, and
-//! `block`, `warp` and `lanes`, the numbers of those concerned. Keys may be added; none will change its meaning.
+//! A place has `kernel`; `file`, `line` and `source`, the text of that line (each `null` if not known); `ptx_line` and
+//! `ptx`; and `block`, `warp` and `lanes`, the numbers of those concerned. Of a copy or fill in a stream the `kernel` says
+//! that, and all else is `null`. Keys may be added; none will change its meaning.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -26,7 +26,6 @@ struct Report<'a> {
     kind: &'static str,
     message: String,
     help: Option<&'static str>,
-    kernel: &'a str,
     place: Option<Spot<'a>>,
     other: Option<Spot<'a>>,
     stands: Vec<Waiting<'a>>,
@@ -36,14 +35,15 @@ struct Report<'a> {
 
 #[derive(Serialize)]
 struct Spot<'a> {
+    kernel: &'a str,
     file: Option<&'a str>,
     line: Option<u32>,
     source: Option<String>,
-    ptx_line: u32,
-    ptx: &'a str,
-    block: [u32; 3],
-    warp: u32,
-    lanes: Vec<u32>,
+    ptx_line: Option<u32>,
+    ptx: Option<&'a str>,
+    block: Option<[u32; 3]>,
+    warp: Option<u32>,
+    lanes: Option<Vec<u32>>,
 }
 
 #[derive(Serialize)]
@@ -61,18 +61,22 @@ fn file_and_line(source: &Option<(String, u32)>) -> (Option<&str>, Option<u32>) 
     source.as_ref().map(|(file, line)| (file.as_str(), *line)).unzip()
 }
 
-fn spot(place: &Place) -> Spot<'_> {
+/// Nothing where even the kernel is unknown.
+fn spot(place: &Place) -> Option<Spot<'_>> {
     let (file, line) = file_and_line(&place.source);
-    Spot {
+    let known = place.is_known();
+    let spot = Spot {
+        kernel: &place.kernel,
         file,
         line,
         source: place.source_text(),
-        ptx_line: place.ptx_line,
-        ptx: &place.ptx,
-        block: place.block,
-        warp: place.warp,
-        lanes: lanes(place.lanes).collect(),
-    }
+        ptx_line: known.then_some(place.ptx_line),
+        ptx: known.then_some(&place.ptx),
+        block: known.then_some(place.block),
+        warp: known.then_some(place.warp),
+        lanes: known.then(|| lanes(place.lanes).collect()),
+    };
+    (known || !place.kernel.is_empty()).then_some(spot)
 }
 
 fn waiting(stand: &Stand) -> Waiting<'_> {
@@ -103,9 +107,8 @@ impl Finding {
             kind: self.verdict.kind(),
             message: self.verdict.to_string(),
             help: self.verdict.help(),
-            kernel: &self.place.kernel,
-            place: Some(&self.place).filter(|place| place.is_known()).map(spot),
-            other: self.verdict.other().map(spot),
+            place: spot(&self.place),
+            other: self.verdict.other().and_then(spot),
             stands: self.verdict.stands().iter().map(waiting).collect(),
             facts: facts(&self.verdict),
             text: self.to_string(),

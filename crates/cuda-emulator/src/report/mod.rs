@@ -17,7 +17,7 @@ impl Place {
         Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// Whether an instruction is known: the host's own accesses have none.
+    /// Whether an instruction is known: the host's copies and fills have none.
     fn is_known(&self) -> bool {
         self.ptx_line > 0
     }

@@ -63,10 +63,10 @@ impl<'a> Snippet<'a> {
     }
 
     /// Shows it behind a margin of some width: under `arrow`, with the text underlined by `mark`, and named.
-    fn show(&self, f: &mut impl Write, margin: usize, arrow: &str, mark: char, name: &str) -> fmt::Result {
+    fn show(&self, f: &mut impl Write, margin: usize, arrow: &str, mark: &str, name: &str) -> fmt::Result {
         let code = self.text.trim_start();
         let indent = self.text.chars().count() - code.chars().count();
-        let line = mark.to_string().repeat(code.chars().count());
+        let line = mark.repeat(code.chars().count());
         writeln!(f, "{:margin$}{arrow} {}", "", self.at)?;
         writeln!(f, "{:margin$} |", "")?;
         writeln!(f, "{:>margin$} | {}", self.number, self.text)?;
@@ -138,20 +138,30 @@ fn stand(stand: &Stand) -> String {
 
 impl Display for Finding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let first = Some(&self.place).filter(|place| place.is_known()).map(Snippet::new);
-        let second = self.verdict.other().map(Snippet::new);
-        let widest = first.iter().chain(&second).map(|snippet| snippet.number).max();
+        let sides = [Some(&self.place), self.verdict.other()];
+        let instructions = sides.map(|side| side.filter(|place| place.is_known()).map(Snippet::new));
+        let widest = instructions.iter().flatten().map(|snippet| snippet.number).max();
         let margin = widest.map_or(1, |number| number.to_string().len());
-        let names = if second.is_some() { ["(1) ", "(2) "] } else { [""; 2] };
+        // Launches of two kernels may meet.
+        let differ = self.verdict.other().is_some_and(|other| other.kernel != self.place.kernel);
 
         let mut text = format!("error[{}]: {}\n", self.verdict.kind(), self.verdict);
-        if let Some(snippet) = first {
-            snippet.show(&mut text, margin, "-->", '^', names[0])?;
-        }
-        if let Some(snippet) = second {
-            snippet.show(&mut text, margin, ":::", '-', names[1])?;
+        for (snippet, [arrow, mark, number]) in
+            instructions.iter().zip([["-->", "^", "(1) "], [":::", "-", "(2) "]])
+        {
+            let Some(snippet) = snippet else { continue };
+            let mut name = if sides[1].is_some() { number.to_owned() } else { String::new() };
+            if differ {
+                name += &format!("kernel {}, ", snippet.place.kernel);
+            }
+            snippet.show(&mut text, margin, arrow, mark, &name)?;
         }
         let mut note = |note: &dyn Display| writeln!(text, "{:margin$} = {note}", "");
+        for (side, number) in sides.iter().zip(["(1)", "(2)"]) {
+            if let Some(place) = side.filter(|place| !place.is_known() && !place.kernel.is_empty()) {
+                note(&format_args!("{number}: {}", place.kernel))?;
+            }
+        }
         let stands = self.verdict.stands();
         for waiting in stands.iter().take(SHOWN) {
             note(&stand(waiting))?;
@@ -159,7 +169,7 @@ impl Display for Finding {
         if stands.len() > SHOWN {
             note(&format_args!("and {} more", stands.len() - SHOWN))?;
         }
-        if !self.place.kernel.is_empty() {
+        if self.place.is_known() && !differ {
             note(&format_args!("kernel: {}", self.place.kernel))?;
         }
         if let Some(help) = self.verdict.help() {
