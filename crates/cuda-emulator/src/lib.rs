@@ -7,7 +7,7 @@
 //!
 //! [`choose`] takes the real driver where there is one and this one otherwise; [`install`] takes this one. Both must
 //! come before the first call of CUDA. [`findings`] says what was found; [`require_defined`] holds an output to having
-//! been written.
+//! been written; [`explore`] holds a piece of work to the same result under many orders of blocks and warps.
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -18,6 +18,7 @@
 //! | `CUDA_EMULATOR_CAPABILITY` | compute capability of each, such as `8.0`: which PTX of a fatbin runs (9.0) |
 //! | `CUDA_EMULATOR_ARITHMETIC` | how tensor cores add: `hardware`, as an H100 does, or `exact`, by fused multiply-adds in f32 (`hardware`) |
 //! | `CUDA_EMULATOR_EAGER=1` | work runs when it is queued, not as late as CUDA allows |
+//! | `CUDA_EMULATOR_JSON` | a file to which each finding is appended as a line of JSON ([`report::json`]); `-` for stderr, in place of the text |
 //! | `CUDA_EMULATOR_LOG=1` | every call that fails says why |
 //! | `CUDA_EMULATOR_DUMP_PTX` | a folder for the PTX of each loaded module |
 //! | `CUDA_EMULATOR_SUBSTITUTE` | a PTX file that is loaded in place of the module with its kernels |
@@ -34,15 +35,16 @@ pub mod memory;
 pub mod mutation;
 pub mod numeric;
 pub mod ptx;
+pub mod report;
 pub mod verdict;
 
 pub use counters::LastLaunch;
 pub use host::{
-    Driver, InstallError, choose, findings, install, last_launch, read_memory, require_defined, reset,
-    set_arithmetic, set_seed, set_threads, take_findings,
+    Driver, ExploreError, InstallError, choose, explore, findings, install, last_launch, read_memory,
+    require_defined, reset, set_arithmetic, set_seed, set_threads, take_findings,
 };
 pub use numeric::tensor_core::Arithmetic;
 
 /// The version of the functions through which the two copies of this crate, the
 /// library and the shared library, speak to each other.
-const CONTROL_VERSION: u32 = 3;
+const CONTROL_VERSION: u32 = 4;

@@ -345,6 +345,28 @@ impl Verdict {
         }
     }
 
+    /// The second of two instructions, which messages call (2).
+    pub fn other(&self) -> Option<&Place> {
+        match self {
+            Self::Race { other, .. }
+            | Self::Conflict { pending: other, .. }
+            | Self::Proxy { written: other, .. }
+            | Self::InFlight { pending: other, .. } => Some(other),
+            Self::Wgmma { other, .. } => other.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Where threads stand, if the finding is about several that wait.
+    pub fn stands(&self) -> &[Stand] {
+        match self {
+            Self::Deadlock { stands } | Self::Livelock { stands, .. } | Self::Divergence { stands, .. } => {
+                stands
+            }
+            _ => &[],
+        }
+    }
+
     /// The most likely fix, where there is one.
     pub fn help(&self) -> Option<&'static str> {
         Some(match self {
@@ -444,6 +466,7 @@ impl fmt::Display for Nearest {
     }
 }
 
+/// The finding in one line. Where it was made, and the instructions called (1) and (2), are the report's to show.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -480,64 +503,43 @@ impl fmt::Display for Verdict {
                     "byte {offset} of {len} declared as output was never written (address {address:#x})"
                 )
             }
-            Self::Deadlock { stands } => {
-                write!(f, "deadlock: no thread can go on")?;
-                list(f, stands)
-            }
-            Self::Livelock { instructions, stands } => {
-                write!(f, "no end after {instructions} warp instructions")?;
-                list(f, stands)
+            Self::Deadlock { .. } => write!(f, "deadlock: no thread can go on"),
+            Self::Livelock { instructions, .. } => {
+                write!(f, "no end after {instructions} warp instructions")
             }
             Self::Barrier { barrier, problem } => write!(f, "barrier {barrier}: {problem}"),
             Self::Mbarrier { address, problem } => write!(f, "mbarrier {address:#x}: {problem}"),
-            Self::Race { what, rank, address, len, other, writes } => {
+            Self::Race { what, rank, address, len, writes, .. } => {
                 let earlier = if *writes { "write" } else { "read" };
                 write!(
                     f,
-                    "(1) {what}, {len} bytes of {} at {address:#x}, and (2) another warp's {earlier}: nothing orders them",
+                    "(1) {what}, {len} bytes of {} at {address:#x}, and (2) an earlier {earlier}: nothing orders them",
                     memory(*rank)
-                )?;
-                second(f, other)
+                )
             }
-            Self::Conflict { what, rank, address, len, pending } => {
+            Self::Conflict { what, rank, address, len, .. } => {
                 write!(
                     f,
                     "(1) {what}, {len} bytes of {} at {address:#x}, meets (2) an access that has not been waited for",
                     memory(*rank)
-                )?;
-                second(f, pending)
+                )
             }
-            Self::Proxy { what, rank, address, written, ordered } => {
+            Self::Proxy { what, rank, address, ordered, .. } => {
                 let missing =
                     if *ordered { "no fence.proxy.async" } else { "neither a barrier nor fence.proxy.async" };
                 write!(
                     f,
-                    "(1) {what} reads {} at {address:#x} that (2) an ordinary store wrote, and {missing} is between; \
-                     (2)",
+                    "(1) {what} reads {} at {address:#x} that (2) an ordinary store wrote, and {missing} is between",
                     memory(*rank)
-                )?;
-                second(f, written)
+                )
             }
-            Self::Wgmma { problem, other } => {
-                write!(f, "{problem}")?;
-                match other {
-                    Some(other) => {
-                        write!(f, "; (2)")?;
-                        second(f, other)
-                    }
-                    None => Ok(()),
-                }
-            }
-            Self::InFlight { what, pending } => {
-                write!(f, "(1) {what}, and (2) may not be over; (2)")?;
-                second(f, pending)
-            }
+            Self::Wgmma { problem, .. } => write!(f, "{problem}"),
+            Self::InFlight { what, .. } => write!(f, "(1) {what}, and (2) may not be over"),
             Self::Remote { rank, problem } => {
                 write!(f, "shared memory of block {rank} of the cluster: {problem}")
             }
-            Self::Divergence { needed, came, stands } => {
-                write!(f, "the instruction needs lanes {needed:#010x} together, but only {came:#010x} came")?;
-                list(f, stands)
+            Self::Divergence { needed, came, .. } => {
+                write!(f, "the instruction needs lanes {needed:#010x} together, but only {came:#010x} came")
             }
             Self::Descriptor { matrix, bits, problem } => {
                 write!(f, "descriptor {bits:#018x} of {matrix}: {problem}")
@@ -572,61 +574,6 @@ impl Access {
             Self::Write => "write",
             Self::Atomic => "atomic operation",
         }
-    }
-}
-
-/// The second of two instructions, behind what it is.
-fn second(f: &mut fmt::Formatter<'_>, place: &Place) -> fmt::Result {
-    write!(f, ", issued at PTX line {}: {}", place.ptx_line, place.ptx)?;
-    match &place.source {
-        Some((file, line)) => write!(f, " ({file}:{line})"),
-        None => Ok(()),
-    }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, stands: &[Stand]) -> fmt::Result {
-    const SHOWN: usize = 8;
-    for s in stands.iter().take(SHOWN) {
-        let [x, y, z] = s.block;
-        write!(
-            f,
-            "\n    block ({x}, {y}, {z}) warp {} lanes {:#010x} at PTX line {}",
-            s.warp, s.lanes, s.ptx_line
-        )?;
-        if let Some((file, line)) = &s.source {
-            write!(f, " ({file}:{line})")?;
-        }
-        write!(f, ": {}", s.waits_for)?;
-    }
-    if stands.len() > SHOWN {
-        write!(f, "\n    and {} more", stands.len() - SHOWN)?;
-    }
-    Ok(())
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let p = &self.place;
-        writeln!(f, "error[{}]: {}", self.verdict.kind(), self.verdict)?;
-        if let Some((file, line)) = &p.source {
-            writeln!(f, "  --> {file}:{line}")?;
-        }
-        if p.ptx_line > 0 {
-            writeln!(f, "  PTX line {}: {}", p.ptx_line, p.ptx)?;
-        }
-        let [x, y, z] = p.block;
-        if !p.kernel.is_empty() {
-            write!(f, "  in kernel {}, block ({x}, {y}, {z}), warp {}", p.kernel, p.warp)?;
-            if p.lanes.count_ones() == 1 {
-                writeln!(f, ", lane {}", p.lanes.trailing_zeros())?;
-            } else {
-                writeln!(f, ", lanes {:#010x}", p.lanes)?;
-            }
-        }
-        if let Some(help) = self.verdict.help() {
-            writeln!(f, "  help: {help}")?;
-        }
-        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::MutexGuard;
 
 use serde::Serialize;
 
+use super::arguments::Out;
 use super::state::State;
 use super::status::{Outcome, Status};
 use super::{Driver, guard};
@@ -59,6 +60,32 @@ pub extern "C" fn cudaEmulatorFindings(take: c_int, sink: Sink, user: *mut c_voi
         // The sink runs without the lock.
         drop(state);
         send(sink, user, &findings)
+    })
+}
+
+/// Waits until all work of all devices has been done.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorSettle() -> Status {
+    guard("cudaEmulatorSettle", || {
+        let driver = Driver::initialise()?;
+        let state = driver.lock();
+        let pending: Vec<_> =
+            (0..state.primaries.len()).flat_map(|device| state.last_of_device(device)).collect();
+        drop(driver.wait(state, pending));
+        Ok(())
+    })
+}
+
+/// Gives the seed of the schedule and the threads of the host for a launch, as they are set.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorSchedule(seed: Out<u64>, threads: Out<c_uint>) -> Status {
+    guard("cudaEmulatorSchedule", || {
+        let state = Driver::initialise()?.lock();
+        seed.set_if_wanted(state.seed);
+        threads.set_if_wanted(state.threads as c_uint);
+        Ok(())
     })
 }
 

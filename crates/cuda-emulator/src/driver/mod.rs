@@ -18,6 +18,7 @@
 mod arguments;
 mod capture;
 mod executor;
+mod findings;
 mod image;
 mod operation;
 mod queue;

@@ -26,6 +26,8 @@ pub struct Settings {
     pub threads: usize,
     /// `CUDA_EMULATOR_ARITHMETIC`: how tensor cores add.
     pub arithmetic: Arithmetic,
+    /// `CUDA_EMULATOR_JSON`: the file to which findings are appended as JSON; `-` for stderr.
+    pub json: Option<PathBuf>,
     /// `CUDA_EMULATOR=full`, the default: accesses are held against each other; `fast`: they are not.
     pub judges: bool,
     /// `CUDA_EMULATOR_SUBSTITUTE`: a PTX file that replaces the module with its kernels.
@@ -48,6 +50,7 @@ impl Settings {
             seed: number("CUDA_EMULATOR_SEED", 0)?,
             threads: number("CUDA_EMULATOR_THREADS", 0)? as usize,
             arithmetic: arithmetic("CUDA_EMULATOR_ARITHMETIC")?,
+            json: env::var_os("CUDA_EMULATOR_JSON").filter(|path| !path.is_empty()).map(PathBuf::from),
             judges: judges("CUDA_EMULATOR")?,
             substitute: env::var_os("CUDA_EMULATOR_SUBSTITUTE").map(PathBuf::from),
             dump_ptx: env::var_os("CUDA_EMULATOR_DUMP_PTX").map(PathBuf::from),

@@ -1,6 +1,7 @@
 //! Every object that a handle can name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Instant;
@@ -169,6 +170,8 @@ pub struct State {
     pub device_pools: Vec<[Handle; 2]>,
     /// What has been found wrong, until somebody takes it.
     pub findings: Vec<Finding>,
+    /// Where they are told as JSON.
+    pub json: Option<PathBuf>,
     pub seed: u64,
     /// Of the host, for a launch; or 0.
     pub threads: usize,
@@ -206,6 +209,7 @@ impl State {
             pools,
             device_pools,
             findings: Vec::new(),
+            json: settings.json.clone(),
             seed: settings.seed,
             threads: settings.threads,
             arithmetic: settings.arithmetic,
@@ -289,11 +293,5 @@ impl State {
         }
         let freed = self.memory.free(address);
         debug_assert!(freed.is_ok(), "an allocation without memory: {freed:?}");
-    }
-
-    /// Keeps a finding and says it aloud.
-    pub fn report(&mut self, finding: Finding) {
-        eprintln!("cuda-emulator: {finding}");
-        self.findings.push(finding);
     }
 }

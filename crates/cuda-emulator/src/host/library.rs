@@ -25,6 +25,8 @@ pub type Sink = extern "C" fn(*mut c_void, *const u8, usize);
 /// The functions through which the library is asked.
 pub struct Library {
     pub findings: extern "C" fn(c_int, Sink, *mut c_void) -> u32,
+    pub settle: extern "C" fn() -> u32,
+    pub schedule: extern "C" fn(*mut u64, *mut u32) -> u32,
     pub set_seed: extern "C" fn(u64) -> u32,
     pub set_threads: extern "C" fn(u32) -> u32,
     pub set_exact: extern "C" fn(c_int) -> u32,
@@ -57,6 +59,8 @@ impl Library {
         }
         Ok(Library {
             findings: get!(b"cudaEmulatorFindings\0"),
+            settle: get!(b"cudaEmulatorSettle\0"),
+            schedule: get!(b"cudaEmulatorSchedule\0"),
             set_seed: get!(b"cudaEmulatorSetSeed\0"),
             set_threads: get!(b"cudaEmulatorSetThreads\0"),
             set_exact: get!(b"cudaEmulatorSetExact\0"),

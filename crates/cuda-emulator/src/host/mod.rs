@@ -5,6 +5,7 @@
 //! through the C functions that it exports.
 
 mod choose;
+mod explore;
 mod library;
 mod name;
 
@@ -12,6 +13,7 @@ use std::ffi::c_void;
 use std::path::PathBuf;
 
 pub use choose::{Driver, choose};
+pub use explore::{ExploreError, explore};
 pub use library::install;
 
 use crate::counters::LastLaunch;

@@ -5,6 +5,8 @@ mod api;
 mod arithmetic;
 mod capture;
 mod copies;
+mod explore;
+mod findings;
 mod kernels;
 mod memory;
 mod races;

@@ -11,5 +11,6 @@ mod proxies;
 mod races;
 mod tensor_core;
 mod tensor_map;
+mod twins;
 mod verdicts;
 mod wgmma;

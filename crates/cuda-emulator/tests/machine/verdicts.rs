@@ -1,8 +1,8 @@
-//! Each kind of finding: a small program with a planted bug that is found, and
-//! its correct twin that passes. The line at which the bug must be reported is
-//! marked `// HERE`.
+//! The many ways to each kind of finding: small programs with a planted bug that is found, and
+//! correct twins that pass. The line at which the bug must be reported is marked `// HERE`.
+//! One program of each kind, with its whole message, is in `tests/fail/` (see `twins.rs`).
 
-use cuda_emulator::verdict::{Access, Finding, Nearest, Stand, Use, Verdict};
+use cuda_emulator::verdict::{Access, Finding, Nearest, Use, Verdict};
 
 use crate::device::Device;
 
@@ -109,21 +109,6 @@ fn undefined_words(device: &mut Device) -> [u64; 2] {
 // ---- Addresses -------------------------------------------------------------------------
 
 #[test]
-fn past_the_end() {
-    let ptx = module("", "add.u64 %rd4, %rd1, %rd3;\n st.global.u32 [%rd4], %r1; // HERE");
-    let expected = |[a, _]: [u64; 2]| Verdict::OutOfBounds {
-        access: Access::Write,
-        space: "global".into(),
-        address: a + 124,
-        size: 4,
-        nearest: Nearest::Past { distance: 4, base: a, len: 124 },
-    };
-    caught(&ptx, 32, words::<31>, 1 << 31, expected, "ends 4 bytes past an allocation of 124 bytes");
-    passes(&ptx, 31, words::<31>);
-    passes(&ptx, 32, words::<32>);
-}
-
-#[test]
 fn before_the_start() {
     let ptx = module("", "ld.u32 %r2, [%rd1+-4]; // HERE");
     let expected = |[a, _]: [u64; 2]| Verdict::OutOfBounds {
@@ -135,25 +120,6 @@ fn before_the_start() {
     };
     caught(&ptx, 3, words::<31>, 1, expected, "4 bytes before an allocation of 124 bytes");
     passes(&ptx.replace("+-4", "+4"), 3, words::<31>);
-}
-
-#[test]
-fn freed() {
-    let ptx = module("", "atom.global.add.u32 %r2, [%rd1+8], %r1; // HERE");
-    let free = |device: &mut Device| {
-        let arguments = words::<16>(device);
-        device.free(arguments[0]);
-        arguments
-    };
-    let expected = |[a, _]: [u64; 2]| Verdict::OutOfBounds {
-        access: Access::Atomic,
-        space: "global".into(),
-        address: a + 8,
-        size: 4,
-        nearest: Nearest::Freed { base: a, len: 64 },
-    };
-    caught(&ptx, 1, free, 1, expected, "inside an allocation of 64 bytes");
-    passes(&ptx, 1, words::<16>);
 }
 
 #[test]
@@ -212,19 +178,6 @@ fn outside_local_memory() {
     };
     caught(&ptx, 9, nothing, 1 << 8, expected, "local address 0x20 is out of bounds");
     passes(&ptx, 8, nothing);
-}
-
-#[test]
-fn misaligned() {
-    let ptx = module("", "ld.global.v4.u32 {%r2, %r3, %r4, %r5}, [%rd1+8]; // HERE");
-    let expected = |[a, _]: [u64; 2]| Verdict::Misaligned {
-        access: Access::Read,
-        space: "global".into(),
-        address: a + 8,
-        align: 16,
-    };
-    caught(&ptx, 1, words::<32>, 1, expected, "which is no multiple of 16");
-    passes(&ptx.replace("+8", "+16"), 1, words::<32>);
 }
 
 #[test]
@@ -292,26 +245,6 @@ fn an_undefined_register() {
     let ptx = module("", "setp.eq.u32 %p1, %r9, 0;\n @%p1 bra DONE; // HERE\n DONE:");
     caught(&ptx, 1, nothing, 1, undefined(Use::Branch, "%p1"), "nothing has written");
     passes(&ptx.replace("setp", "mov.u32 %r9, 1;\n setp"), 1, nothing);
-}
-
-#[test]
-fn an_undefined_address() {
-    let ptx = module(
-        "",
-        "ld.global.u32 %r2, [%rd1];
-        mul.wide.u32 %rd4, %r2, 4;
-        add.u64 %rd4, %rd4, %rd1;
-        ld.global.u32 %r3, [%rd4+16]; // HERE",
-    );
-    caught(
-        &ptx,
-        1,
-        undefined_words,
-        1,
-        undefined(Use::Address, "%rd4+16"),
-        "an index was loaded from memory that nothing has written",
-    );
-    passes(&ptx, 1, words::<32>);
 }
 
 #[test]
@@ -428,68 +361,6 @@ fn an_output_that_is_not_all_written() {
 
 // ---- Threads that wait -----------------------------------------------------------------
 
-#[test]
-fn deadlock() {
-    let ptx = module(
-        "",
-        "setp.ge.u32 %p1, %r1, 32;
-        @%p1 bra DONE;
-        bar.sync 1, 64; // HERE
-        DONE:",
-    );
-    let line = 1 + ptx.lines().position(|l| l.contains("HERE")).expect("the mark") as u32;
-    let stand = Stand {
-        block: [0; 3],
-        warp: 0,
-        lanes: u32::MAX,
-        ptx_line: line,
-        source: None,
-        waits_for: "barrier 1 (32 of 64 threads arrived)".into(),
-    };
-    let expected = |_| Verdict::Deadlock { stands: vec![stand.clone()] };
-    caught(&ptx, 64, nothing, u32::MAX, expected, "warp 0 lanes 0xffffffff at PTX line");
-    passes(&ptx.replace("1, 64", "1, 32"), 64, nothing);
-    passes(&ptx.replace("DONE:", "DONE:\n @%p1 bar.sync 1, 64;"), 64, nothing);
-}
-
-#[test]
-fn livelock() {
-    let ptx = module(
-        "",
-        "SPIN:
-        ld.volatile.global.u32 %r2, [%rd1]; // HERE
-        setp.eq.u32 %p1, %r2, 0; // HERE
-        @%p1 bra SPIN; // HERE",
-    );
-    let mut device = Device::new(&ptx);
-    let [a, b] = words::<1>(&mut device);
-    let finding = device.launch("test", [1; 3], [32, 1, 1], &[a, b], 0).expect_err("it spins");
-    let Verdict::Livelock { instructions, stands } = &finding.verdict else { panic!("{finding}") };
-    assert!(*instructions > 1_000_000);
-    assert_eq!(stands.len(), 1);
-    assert!(finding.place.ptx.contains("HERE"));
-    says(&finding, "a loop waits for a value that no running thread will write");
-    device.set(a, &[1u32]);
-    device.launch("test", [1; 3], [32, 1, 1], &[a, b], 0).expect("the flag is set");
-}
-
-#[test]
-fn barriers_with_other_counts() {
-    let ptx = module(
-        "",
-        "setp.ge.u32 %p1, %r1, 32;
-        selp.b32 %r2, 64, 96, %p1;
-        bar.sync 3, %r2; // HERE",
-    );
-    for (_, _, result) in run(&ptx, 64, nothing) {
-        let finding = result.expect_err("the bug was not found");
-        let Verdict::Barrier { barrier: 3, .. } = &finding.verdict else { panic!("{finding}") };
-        at_mark(&finding, &ptx);
-        says(&finding, "while 32 threads have arrived at it for");
-    }
-    passes(&ptx.replace("64, 96", "64, 64"), 64, nothing);
-}
-
 /// A barrier without a count is for all threads, in whole warps.
 #[test]
 fn barriers_with_the_count_of_all_threads() {
@@ -555,52 +426,7 @@ fn divergence_at_an_aligned_barrier() {
     passes(&ptx.replace("bar.sync", "barrier.sync"), 64, nothing);
 }
 
-#[test]
-fn divergence_at_a_shuffle() {
-    let ptx = module(
-        "",
-        "setp.ge.u32 %p1, %r1, 16;
-        @%p1 bra OTHER;
-        shfl.sync.bfly.b32 %r2, %r1, 1, 31, 0x00ffffff; // HERE
-        bra DONE;
-        OTHER:
-        bar.warp.sync 0xffff0000;
-        bar.warp.sync -1;
-        DONE:",
-    );
-    for (_, _, result) in run(&ptx, 32, nothing) {
-        let finding = result.expect_err("the bug was not found");
-        let Verdict::Divergence { needed: 0x00ff_ffff, came: 0xffff, .. } = &finding.verdict else {
-            panic!("{finding}")
-        };
-        at_mark(&finding, &ptx);
-    }
-    passes(&ptx.replace("0x00ffffff", "0x0000ffff").replace("bar.warp.sync -1;", ""), 32, nothing);
-}
-
-#[test]
-fn a_member_mask_without_its_lane() {
-    let ptx = module("", "vote.sync.any.pred %p2, %p1, 0x0fffffff; // HERE");
-    let ptx = ptx.replace("vote", "setp.eq.u32 %p1, %r1, 3;\n vote");
-    let expected = |_| Verdict::MemberMask { mask: 0x0fff_ffff };
-    caught(&ptx, 32, nothing, 0xf000_0000, expected, "member mask 0x0fffffff");
-    passes(&ptx, 28, nothing);
-    passes(&ptx.replace("0x0fffffff", "-1"), 32, nothing);
-}
-
 // ---- Ends ------------------------------------------------------------------------------
-
-#[test]
-fn trap() {
-    let ptx = module("", "setp.eq.u32 %p1, %r1, 40;\n @%p1 trap; // HERE");
-    for (_, _, result) in run(&ptx, 64, nothing) {
-        let finding = result.expect_err("the bug was not found");
-        assert_eq!((&finding.verdict, finding.place.warp, finding.place.lanes), (&Verdict::Trap, 1, 1 << 8));
-        at_mark(&finding, &ptx);
-        says(&finding, "block (0, 0, 0), warp 1, lane 8");
-    }
-    passes(&ptx, 40, nothing);
-}
 
 const EXTERNS: &str = r#"
     .extern .func __assertfail (.param .b64 p0, .param .b64 p1, .param .b32 p2, .param .b64 p3, .param .b64 p4);
@@ -608,32 +434,6 @@ const EXTERNS: &str = r#"
     .global .align 1 .b8 message[6] = {105, 32, 60, 32, 110, 0};
     .global .align 1 .b8 file[5] = {97, 46, 99, 117, 0};
     .global .align 1 .b8 function[5] = {109, 97, 105, 110, 0};"#;
-
-#[test]
-fn a_failed_assertion() {
-    let body = "
-        setp.lt.u32 %p1, %r1, 5;
-        @%p1 bra FINE;
-        {
-        .param .b64 p0; .param .b64 p1; .param .b32 p2; .param .b64 p3; .param .b64 p4;
-        mov.u64 %rd4, message; cvta.global.u64 %rd4, %rd4; st.param.b64 [p0], %rd4;
-        mov.u64 %rd4, file; cvta.global.u64 %rd4, %rd4; st.param.b64 [p1], %rd4;
-        st.param.b32 [p2], 77;
-        mov.u64 %rd4, function; cvta.global.u64 %rd4, %rd4; st.param.b64 [p3], %rd4;
-        st.param.b64 [p4], 1;
-        call.uni __assertfail, (p0, p1, p2, p3, p4); // HERE
-        }
-        FINE:";
-    let ptx = module(EXTERNS, body);
-    let expected = |_| Verdict::Assert {
-        message: "i < n".into(),
-        file: "a.cu".into(),
-        line: 77,
-        function: "main".into(),
-    };
-    caught(&ptx, 7, nothing, 1 << 5, expected, "assertion `i < n` failed at a.cu:77 in main");
-    passes(&ptx, 5, nothing);
-}
 
 #[test]
 fn printing_what_is_undefined() {
