@@ -475,8 +475,8 @@ impl Cpu<'_> {
 
     #[cold]
     fn comes_behind_a_wait(&mut self) -> bool {
-        let order = self.warp.clock.order();
-        self.warp.has_waited = self.cluster.waits.iter().any(|mark| order.has_seen(*mark));
+        let clock = &self.warp.clock;
+        self.warp.has_waited = self.cluster.waits.iter().any(|mark| clock.has_seen(*mark));
         self.warp.has_waited
     }
 

@@ -62,7 +62,7 @@ impl Cpu<'_> {
         }
         let Some(watch) = &mut self.cluster.shared[rank as usize].watch else { return Ok(()) };
         watch.ended = true;
-        let unseen = |mark: &&Mark| !self.block.ended.has_left(**mark);
+        let unseen = |mark: &&Mark| !self.block.ended.is_over(**mark);
         match watch.remote.iter().find(unseen).copied() {
             None => Ok(()),
             Some(mark) => Err(Verdict::InFlight { what: what(), pending: Box::new(self.place_of(mark)) }),

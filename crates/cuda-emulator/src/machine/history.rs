@@ -441,12 +441,12 @@ impl Toucher<'_> {
     fn touch_next(&mut self, grain: &mut Grain) -> Result<(), Clash> {
         match self.touch {
             Touch::Load(strong) => {
-                self.behind_copies(grain)?;
+                self.behind_copies(grain, true)?;
                 self.behind_threads(grain.stored, strong, true)?;
                 grain.loaded = self.add(grain.loaded);
             }
             Touch::Store(strong) => {
-                self.behind_copies(grain)?;
+                self.behind_copies(grain, false)?;
                 self.behind_threads(grain.stored, strong, true)?;
                 self.behind_threads(grain.loaded, strong, false)?;
                 self.behind_all(grain.read, false)?;
@@ -463,7 +463,7 @@ impl Toucher<'_> {
                 }
             }
             Touch::Copy => {
-                self.behind_copies(grain)?;
+                self.behind_copies(grain, false)?;
                 self.behind_threads(grain.stored, None, true)?;
                 self.behind_threads(grain.loaded, None, false)?;
                 self.behind_all(grain.read, false)?;
@@ -480,7 +480,7 @@ impl Toucher<'_> {
             }
             Touch::AsyncReduce => self.reduce(grain)?,
             Touch::AsyncWrite => {
-                self.behind_copies(grain)?;
+                self.behind_copies(grain, false)?;
                 self.behind_all(grain.stored, true)?;
                 self.behind_all(grain.loaded, false)?;
                 self.behind_all(grain.read, false)?;
@@ -529,9 +529,11 @@ impl Toucher<'_> {
         })
     }
 
-    fn behind_copies(&self, grain: &Grain) -> Result<(), Clash> {
+    /// Behind what the copy engine wrote. Who only overwrites it need not see it: somebody has, and left it.
+    fn behind_copies(&self, grain: &Grain, sees: bool) -> Result<(), Clash> {
         self.history.pasts.try_each(grain.written, |mark| match mark.is_covered() {
             true => Ok(()),
+            false if !sees && self.clock.has_left(mark) => Ok(()),
             false => self.behind(mark, true),
         })
     }

@@ -474,6 +474,11 @@ impl Order {
             }
     }
 
+    /// Is it over as far as anybody has said?
+    pub fn is_over(&self, mark: Mark) -> bool {
+        self.has_left(mark) || self.has_some(mark, 0..=1)
+    }
+
     /// The same, of what only some lanes of its warp have released.
     fn has_some(&self, mark: Mark, which: std::ops::RangeInclusive<usize>) -> bool {
         match mark.cluster == self.cluster {

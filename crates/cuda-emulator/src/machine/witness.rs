@@ -222,6 +222,14 @@ fn clashes(earlier: Kind, later: Kind) -> bool {
     }
 }
 
+/// Is it enough for a later access that an earlier one has been left: that it reads, or is a copy that somebody knows to
+/// be over, and is overwritten?
+fn may_be_left(earlier: Kind, later: Kind) -> bool {
+    use Kind::*;
+    matches!(earlier, Load | Read)
+        || matches!(earlier, Write | Reduce) && matches!(later, Store | Copy | Write)
+}
+
 /// Has who comes behind `via` come behind an earlier access too, if `via` begins behind that?
 fn stands_for(via: Kind, earlier: Kind, later: Kind) -> bool {
     use Kind::*;
@@ -311,16 +319,19 @@ impl Witness {
     fn is_behind(&self, warp: usize, kind: Kind, cell: usize, nth: usize) -> bool {
         let access = &self.accesses[self.cells[cell][nth]];
         let Some(end) = access.end else { return false };
-        let reads = matches!(access.kind, Kind::Load | Kind::Read);
-        let leads = |a, b| if reads { self.graph.is_left(a, b) } else { self.graph.is_before(a, b) };
+        let leads = |a, b, later| match may_be_left(access.kind, later) {
+            true => self.graph.is_left(a, b),
+            false => self.graph.is_before(a, b),
+        };
         let needs_fence = access.kind == Kind::Store && matches!(kind, Kind::Read | Kind::Reduce);
         let stands_between = |other: usize| {
             let via = &self.accesses[self.cells[cell][other]];
             stands_for(via.kind, access.kind, kind)
-                && leads(end, via.begin)
+                && leads(end, via.begin, via.kind)
                 && self.is_behind(warp, kind, cell, other)
         };
-        let is_before = if needs_fence { self.knows_fenced(warp, end) } else { leads(end, self.last[warp]) };
+        let is_before =
+            if needs_fence { self.knows_fenced(warp, end) } else { leads(end, self.last[warp], kind) };
         is_before || (nth + 1..self.cells[cell].len()).any(stands_between)
     }
 

@@ -295,7 +295,8 @@ fn lanes_meet_before_one_hands_on() {
     passes(&format!("{begin}{store}{arrive}{wait}{its}"));
     // Those that have met, if it is of them.
     let some = "setp.lt.u32 %p, %t, 8;\n@%p bar.warp.sync 255;\n";
-    let theirs = "setp.ge.u32 %p, %t, 32;\nsetp.lt.and.u32 %p, %t, 40, %p;\n@%p ld.shared.u32 %r3, [%other];\n";
+    let theirs =
+        "setp.ge.u32 %p, %t, 32;\nsetp.lt.and.u32 %p, %t, 40, %p;\n@%p ld.shared.u32 %r3, [%other];\n";
     passes(&format!("{begin}{store}{some}{arrive}{wait}{theirs}"));
     races(&format!("{begin}{store}{some}{arrive}{wait}{load}"));
     // A barrier of the block is one of lanes, too.
