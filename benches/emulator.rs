@@ -1,13 +1,13 @@
 //! How fast one core of the host emulates the FP8 GEMM, in multiply-adds a second.
 //!
 //! 4,096-deep operands on the kernel with 128 x 128 tiles, through the driver API: tensor cores, promotion, copies, and
-//! the judgement of all of it.
+//! the judgement of all of it; and without that (`CUDA_EMULATOR=fast`).
 
 use std::time::Duration;
 
 use cpu_time::ProcessTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use cuda_emulator::Arithmetic;
+use cuda_emulator::{Arithmetic, Mode};
 use deepkern::{
     Device, MatrixViewMut,
     fp8::{BLOCK, F8E4M3, Fp8Matrix, Fp8Weight, GemmPlan, GemmShape, GemmVariant, ScaleLayout, Vec128},
@@ -37,9 +37,15 @@ fn emulator(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group(format!("emulated {m}x{n}x{k}, one core"));
     group.throughput(Throughput::Elements((m * n * k) as u64));
-    for arithmetic in [Arithmetic::Exact, Arithmetic::Hardware] {
+    for (arithmetic, mode) in [
+        (Arithmetic::Exact, Mode::Fast),
+        (Arithmetic::Exact, Mode::Full),
+        (Arithmetic::Hardware, Mode::Fast),
+        (Arithmetic::Hardware, Mode::Full),
+    ] {
         cuda_emulator::set_arithmetic(arithmetic);
-        group.bench_function(format!("{arithmetic:?}"), |bencher| {
+        cuda_emulator::set_mode(mode);
+        group.bench_function(format!("{arithmetic:?}, {mode:?}"), |bencher| {
             bencher.iter_custom(|times| {
                 // What the core has spent on this: it may have had other work, which is nothing to the emulator.
                 let start = ProcessTime::now();

@@ -11,6 +11,7 @@
 //!
 //! | variable | meaning |
 //! | --- | --- |
+//! | `CUDA_EMULATOR` | `full`, the default, or `fast`, which looks for nothing that order decides (`set_mode`) |
 //! | `CUDA_EMULATOR_SEED` | the order of blocks and warps; 0 is the order of their numbers |
 //! | `CUDA_EMULATOR_THREADS` | threads of the host that run a launch; 0 is as many as it has cores, 1 makes a seed's schedule the same everywhere |
 //! | `CUDA_EMULATOR_DEVICES` | how many devices there are (1) |
@@ -40,11 +41,11 @@ pub mod verdict;
 
 pub use counters::LastLaunch;
 pub use host::{
-    Driver, ExploreError, InstallError, choose, explore, findings, install, last_launch, read_memory,
-    require_defined, reset, set_arithmetic, set_seed, set_threads, take_findings,
+    Driver, ExploreError, InstallError, Mode, choose, explore, findings, install, last_launch, read_memory,
+    require_defined, reset, set_arithmetic, set_mode, set_seed, set_threads, take_findings,
 };
 pub use numeric::tensor_core::Arithmetic;
 
 /// The version of the functions through which the two copies of this crate, the
 /// library and the shared library, speak to each other.
-const CONTROL_VERSION: u32 = 4;
+const CONTROL_VERSION: u32 = 5;

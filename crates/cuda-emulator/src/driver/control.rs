@@ -122,6 +122,16 @@ pub extern "C" fn cudaEmulatorSetExact(exact: c_int) -> Status {
     })
 }
 
+/// Sets whether accesses are held against each other, for launches from now on.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn cudaEmulatorSetJudges(judges: c_int) -> Status {
+    guard("cudaEmulatorSetJudges", || {
+        Driver::initialise()?.lock().judges = judges != 0;
+        Ok(())
+    })
+}
+
 /// Waits for the current context's work, and gives the finding, as JSON, if a
 /// byte of the range was never written or is not in an allocation.
 #[unsafe(no_mangle)]

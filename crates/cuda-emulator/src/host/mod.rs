@@ -111,6 +111,22 @@ pub fn set_arithmetic(arithmetic: Arithmetic) {
     }
 }
 
+/// How much is looked for (`CUDA_EMULATOR`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All but what order decides: accesses are not held against each other, in a fraction of the time.
+    Fast,
+    /// Everything.
+    Full,
+}
+
+/// Sets how much is looked for in launches from now on. Without effect on a real driver.
+pub fn set_mode(mode: Mode) {
+    if let Some(library) = Library::installed() {
+        (library.set_judges)((mode == Mode::Full).into());
+    }
+}
+
 /// Declares `bytes` bytes at the device address `address` to be output: waits
 /// for the current context's work, and fails if one of them was never written.
 /// A real driver cannot tell, and is believed.
