@@ -87,6 +87,8 @@ pub struct Decoder<'m> {
     waits: Vec<usize>,
     /// Those instructions that use registers late.
     late_users: Vec<usize>,
+    /// May lanes hand on alone what they did, by an arrival, a fence or a value?
+    pub hands_on_by_lanes: bool,
 
     guard: Guard,
     line: u32,
@@ -161,6 +163,7 @@ impl<'m> Decoder<'m> {
             late: Vec::new(),
             waits: Vec::new(),
             late_users: Vec::new(),
+            hands_on_by_lanes: false,
             guard: Guard { slot: Slot::NONE, flip: 0 },
             line: 0,
             location: (u32::MAX, 0),
@@ -206,6 +209,7 @@ impl<'m> Decoder<'m> {
             constants64: d.constants64.rows,
             constants_pred: vec![0, u32::MAX],
             rows,
+            hands_on_by_lanes: d.hands_on_by_lanes,
             lines: d.lines,
             functions: callees,
             source: d.source,

@@ -61,6 +61,8 @@ pub struct Kernel {
     pub constants_pred: Vec<u32>,
     /// Register rows of one call frame, by class: 32-bit, 64-bit, predicates.
     pub rows: [usize; 3],
+    /// May lanes hand on alone what they did, by an arrival, a fence or a value?
+    pub hands_on_by_lanes: bool,
     /// Where each instruction comes from.
     pub lines: Vec<Line>,
     /// Functions that `call` can reach: start in `code`, and where their

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::block::{Block, Random, Stop};
 use super::flags::Flags;
 use super::grid::Launch;
-use super::judge::{Reading, Writing};
+use super::judge::{Reading, Writing, Written};
 use super::mbarrier::Mbarriers;
 use super::order::{Crew, Gate, Landings, Mark};
 use super::shared::Shared;
@@ -44,6 +44,8 @@ pub struct ClusterState {
     pub waits: Vec<Mark>,
     /// Copies to global memory that nobody has waited for.
     pub writings: Vec<Writing>,
+    /// The last of them that an instruction has begun.
+    pub last_written: Option<Written>,
     /// What is handed on through values in shared memory: by rank and address.
     pub flags: Flags,
     /// What its warps have in common.
@@ -81,8 +83,15 @@ impl ClusterState {
             landings: Landings::default(),
             waits: Vec::new(),
             writings: Vec::new(),
+            last_written: None,
             flags: Flags::default(),
-            crew: Arc::new(Crew { cluster, warps, each: launch.warps(), earlier }),
+            crew: Arc::new(Crew {
+                cluster,
+                warps,
+                each: launch.warps(),
+                earlier,
+                tells_lanes: launch.kernel.hands_on_by_lanes,
+            }),
             polls: 0,
             live_threads: threads * blocks as u32,
         }

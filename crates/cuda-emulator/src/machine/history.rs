@@ -22,8 +22,10 @@ pub const WHOLE: u16 = u16::MAX;
 pub enum Touch {
     /// By a load; among whom it may meet stores.
     Load(Option<Scope>),
-    /// By a store or an atomic; among whom it may meet others.
+    /// By a store; among whom it may meet others.
     Store(Option<Scope>),
+    /// By an atomic, which has seen the value that it replaces; the same.
+    Atomic(Option<Scope>),
     /// By `cp.async`, of which no fence between proxies is asked.
     Copy,
     /// By a copy that reads, until `end_read`.
@@ -164,7 +166,7 @@ impl History {
             Touch::Copy => mark.copy(),
             Touch::AsyncRead | Touch::AsyncWrite => mark.pending(false),
             Touch::AsyncReduce => mark.pending(true),
-            Touch::Load(strong) | Touch::Store(strong) => mark.strong(strong),
+            Touch::Load(strong) | Touch::Store(strong) | Touch::Atomic(strong) => mark.strong(strong),
         };
         Toucher { history: self, touch, clock, mark, last: None }
     }
@@ -382,7 +384,9 @@ impl Toucher<'_> {
     /// Lanes touch some bytes of a grain. If that meets something, gives the offset.
     #[inline(always)]
     pub fn touch_part(&mut self, part: Part) -> Result<(), (u32, Clash)> {
-        self.mark.lanes = part.lanes;
+        if self.clock.tells_lanes() {
+            self.mark.lanes = part.lanes;
+        }
         self.touch_grain(part.grain, part.bytes)
     }
 
@@ -445,7 +449,7 @@ impl Toucher<'_> {
                 self.behind_threads(grain.stored, strong, true)?;
                 grain.loaded = self.add(grain.loaded);
             }
-            Touch::Store(strong) => {
+            Touch::Store(strong) | Touch::Atomic(strong) => {
                 self.behind_copies(grain, false)?;
                 self.behind_threads(grain.stored, strong, true)?;
                 self.behind_threads(grain.loaded, strong, false)?;
@@ -508,7 +512,11 @@ impl Toucher<'_> {
     /// What is left of a set once this access is in it. Who may meet this one may not meet a weaker one before it, so
     /// that one stays.
     fn add(&mut self, past: Past) -> Past {
-        let stands_for = |mark: Mark| self.mark.strong <= mark.strong && self.clock.has_seen(mark);
+        // An atomic has observed the writes that it may meet, so that its warp comes behind them as far as this goes.
+        let observes =
+            |mark| matches!(self.touch, Touch::Atomic(strong) if self.clock.may_meet(strong, mark));
+        let stands_for =
+            |mark: Mark| self.mark.strong <= mark.strong && (self.clock.has_seen(mark) || observes(mark));
         self.history.pasts.add(past, stands_for, self.mark)
     }
 

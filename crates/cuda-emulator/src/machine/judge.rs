@@ -33,6 +33,17 @@ pub struct Writing {
     mark: Mark,
 }
 
+/// What an instruction has copied to global memory for a lane.
+#[derive(PartialEq, Eq)]
+pub struct Written {
+    /// The block, and the instruction among all that it has executed.
+    step: (u32, u64),
+    /// Where from.
+    source: Option<(u32, Vec<Range<u32>>)>,
+    /// Addresses and lengths.
+    ranges: Vec<(u64, u64)>,
+}
+
 impl ClusterState {
     /// A copy whose source in shared memory nobody has seen released.
     pub fn reading(&self, id: u64) -> Option<&Reading> {
@@ -211,7 +222,8 @@ impl Cpu<'_> {
         let strong = self.semantics.map(|semantics| semantics.scope);
         match access {
             Access::Read => Touch::Load(strong),
-            Access::Write | Access::Atomic => Touch::Store(strong),
+            Access::Write => Touch::Store(strong),
+            Access::Atomic => Touch::Atomic(strong),
         }
     }
 
@@ -257,7 +269,8 @@ impl Cpu<'_> {
         match clash {
             Clash::Unordered(mark, writes) => {
                 let other = Box::new(self.place_of(mark));
-                let are_threads = matches!(touch, Touch::Load(_) | Touch::Store(_)) && mark.is_threads();
+                let are_threads =
+                    matches!(touch, Touch::Load(_) | Touch::Store(_) | Touch::Atomic(_)) && mark.is_threads();
                 match are_threads {
                     true => Verdict::Race { what, rank, address, len, other, writes },
                     false => Verdict::Conflict { what, rank, address, len, pending: other },
@@ -273,6 +286,7 @@ impl Cpu<'_> {
     pub fn issue(&mut self, mut transfer: Transfer) -> Result<u64, Verdict> {
         transfer.mark = self.warp.clock.mark(self.pc);
         let (read, written) = (transfer.read(), transfer.written());
+        let source = read.clone();
         let write = if transfer.reduction.is_some() { Touch::AsyncReduce } else { Touch::AsyncWrite };
         let mark = transfer.mark;
         let (mut global_reads, mut global_writes) = (Vec::new(), Vec::new());
@@ -284,11 +298,17 @@ impl Cpu<'_> {
         for range in global_reads {
             self.touch_global("the source of an asynchronous copy", range, Touch::AsyncRead)?;
         }
-        for range in &global_writes {
-            self.touch_global("the destination of an asynchronous copy", *range, write)?;
-        }
         if !global_writes.is_empty() {
-            self.cluster.writings.push(Writing { id, ranges: global_writes, mark });
+            let written =
+                Written { step: (self.block.rank, self.block.tally.steps), source, ranges: global_writes };
+            // Lanes that copy the same to the same place by one instruction are one copy.
+            if self.cluster.last_written.as_ref() != Some(&written) {
+                for range in &written.ranges {
+                    self.touch_global("the destination of an asynchronous copy", *range, write)?;
+                }
+            }
+            self.cluster.writings.push(Writing { id, ranges: written.ranges.clone(), mark });
+            self.cluster.last_written = Some(written);
         }
         if let Some((rank, ranges)) = read {
             for range in &ranges {

@@ -93,7 +93,8 @@ impl Ledger {
 
     /// A copy or fill touches memory. Does it meet what need not have ended?
     pub fn copy(&self, spans: Vec<Span>, earlier: Arc<Earlier>) -> Result<(), Box<Finding>> {
-        let crew = Crew { cluster: earlier.first, warps: 1, each: 1, earlier: earlier.clone() };
+        let crew =
+            Crew { cluster: earlier.first, warps: 1, each: 1, earlier: earlier.clone(), tells_lanes: false };
         let clock = Arc::new(Clock::new(&Arc::new(crew), 0));
         let race = |span: &Span, address: u64, len: u64, mark: Mark, writes: bool| {
             let what = if span.writes { "a write" } else { "a read" }.to_owned();

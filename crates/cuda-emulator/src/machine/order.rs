@@ -24,6 +24,7 @@
 //! than PTX's: the lanes of a warp are one. What it does not order is unordered indeed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::footprint::Footprint;
 
 /// Whose count it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Whose {
     /// The warp's.
     #[default]
@@ -53,7 +54,7 @@ enum Whose {
 }
 
 /// Who takes part in an ordering.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// The threads of the block.
     Cta,
@@ -79,7 +80,7 @@ pub enum Side {
 }
 
 /// Who did something, when and where in the code. The default comes before everything.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
     /// The number of the cluster, among all that have run; 0 is none.
     pub cluster: u32,
@@ -99,7 +100,7 @@ pub struct Mark {
 }
 
 /// Lanes of a warp from the first to the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lanes {
     /// The first.
     pub first: u8,
@@ -116,6 +117,12 @@ impl Default for Lanes {
 impl Lanes {
     fn mask(self) -> u32 {
         (u32::MAX >> (31 - self.last)) & (u32::MAX << self.first)
+    }
+}
+
+impl Hash for Mark {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.pack());
     }
 }
 
@@ -552,6 +559,8 @@ pub struct Crew {
     pub each: usize,
     /// What ran before.
     pub earlier: Arc<Earlier>,
+    /// May lanes of theirs hand on alone what they did: are lanes to be told apart?
+    pub tells_lanes: bool,
 }
 
 /// A warp's clock.
@@ -685,6 +694,11 @@ impl Clock {
             each if warp / each == usize::from(self.warp) / each => Scope::Cta,
             _ => Scope::Cluster,
         }
+    }
+
+    /// Are the lanes of an access to be kept?
+    pub fn tells_lanes(&self) -> bool {
+        self.crew.tells_lanes
     }
 
     /// Does what is relaxed hand on anything?

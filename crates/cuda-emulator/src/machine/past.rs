@@ -3,6 +3,7 @@
 //! Mostly there is one, which is kept as it is; larger sets have numbers.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::order::{LANES, Mark};
 
@@ -42,11 +43,38 @@ impl Past {
     }
 }
 
+/// Marks differ in few bits, which a multiplication spreads.
+#[derive(Default)]
+struct MarkHasher(u64);
+
+impl Hasher for MarkHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u128(&mut self, word: u128) {
+        self.write_u64(word as u64);
+        self.write_u64((word >> 64) as u64);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}
+
 /// The larger sets.
 #[derive(Default)]
 pub struct Pasts {
     sets: Vec<Vec<Mark>>,
-    numbers: HashMap<Vec<Mark>, usize>,
+    numbers: HashMap<Vec<Mark>, usize, BuildHasherDefault<MarkHasher>>,
     /// Those that were in use when they were looked through last.
     used: usize,
 }
@@ -77,10 +105,10 @@ impl Pasts {
             [] => Past::default(),
             [one] => Past::from(*one),
             _ => {
-                let new = self.sets.len();
-                let number = *self.numbers.entry(marks).or_insert_with_key(|marks| {
+                let number = self.numbers.get(&marks).copied().unwrap_or_else(|| {
                     self.sets.push(marks.clone());
-                    new
+                    self.numbers.insert(marks, self.sets.len() - 1);
+                    self.sets.len() - 1
                 });
                 Past(NUMBER | number as u128)
             }

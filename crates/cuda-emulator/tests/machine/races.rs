@@ -340,3 +340,44 @@ fn mbarriers_of_another_block() {
     race(read, &arrive(".relaxed.cta"), &wait(""), overwrite);
     race(read, &arrive(""), &wait(".relaxed.cta"), overwrite);
 }
+
+/// Who has replaced a value by an atomic comes behind those that wrote it, as far as that value goes: the last block sets
+/// a counter back.
+#[test]
+fn the_last_one_sets_the_counter_back() {
+    let last = |what: &str| {
+        format!(
+            "@!%first bra DONE;\natom.relaxed.gpu.global.inc.u32 %r3, [%flag], 1;\nsetp.eq.u32 %p, %r3, 1;\n{what}DONE:\n"
+        )
+    };
+    passes(&last("@%p st.global.u32 [%flag], 0;\n"));
+    passes(&last("@%p st.relaxed.gpu.global.u32 [%flag], 0;\n"));
+    // What the others did before is another matter.
+    races(&format!(
+        "st.global.u32 [%data], 1;\n{}",
+        last("@%p ld.global.u32 %r4, [%all];\n@%p ld.global.u32 %r4, [%all+256];\n")
+    ));
+    races(&last("st.global.u32 [%flag], 0;\n"));
+}
+
+/// All lanes copy the same to the same place: that is one copy. Other things are not the same.
+#[test]
+fn lanes_that_copy_the_same() {
+    let copy = |from: &str, to: &str| {
+        format!(
+            "@!%p0 bra DONE;\nst.shared.u32 [%at], %t;\nfence.proxy.async.shared::cta;\nbar.warp.sync -1;\n\
+             mov.u32 %r4, s;\n{from}\ncp.async.bulk.global.shared::cta.bulk_group [{to}], [%r4], 16;\n\
+             cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;\nDONE:\n"
+        )
+    };
+    let whole = "mad.wide.u32 %l0, %b, 256, %all;\n";
+    passes(&format!("{whole}{}", copy("", "%l0")));
+    let run = |body: &str| run(body, 1, 0).expect_err("the bug was not found").verdict.kind();
+    assert_eq!(run(&format!("{whole}{}", copy("mad.lo.u32 %r4, %t, 16, %r4;\n", "%l0"))), "conflict");
+    // Twice, without waiting.
+    let twice = copy("", "%l0").replace(
+        "cp.async.bulk.commit_group;",
+        "@%p0 cp.async.bulk.global.shared::cta.bulk_group [%l0], [%r4], 16;\ncp.async.bulk.commit_group;",
+    );
+    assert_eq!(run(&format!("{whole}{twice}")), "conflict");
+}

@@ -376,6 +376,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     match (operation, i.operands.as_slice()) {
         (Some("init"), [at, count]) => {
             let (at, count) = (address(d, at, space)?, d.source(count, Type::U32)?);
+            d.hands_on_by_lanes = true;
             d.emit(both!(init), Kind::Barrier, &[], &[at, count]).aux = flags;
         }
         (Some("inval"), [at]) => {

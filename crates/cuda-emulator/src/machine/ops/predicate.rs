@@ -4,36 +4,38 @@ use crate::code::{Class, Decoder, Inst, Kind, Slot};
 use crate::machine::lanes::both;
 use crate::machine::{Cpu, Flow};
 
+/// `decides`: the lanes whose operand decides the result, whatever the other one is.
 #[inline(always)]
-fn combine(cpu: &mut Cpu<'_>, i: &Inst, f: impl Fn(u32, u32) -> u32) -> Flow {
+fn combine(cpu: &mut Cpu<'_>, i: &Inst, decides: impl Fn(u32) -> u32, f: impl Fn(u32, u32) -> u32) -> Flow {
     let r = &cpu.warp.registers;
-    let a = r.pred(cpu.kernel, i.src[0]);
-    let mut undefined = r.undefined(i.src[0]);
-    let b = if i.src[1].is_some() {
-        undefined |= r.undefined(i.src[1]);
-        r.pred(cpu.kernel, i.src[1])
-    } else {
-        0
+    let (a, a_undefined) = (r.pred(cpu.kernel, i.src[0]), r.undefined(i.src[0]));
+    let (b, b_undefined) = match i.src[1].is_some() {
+        true => (r.pred(cpu.kernel, i.src[1]), r.undefined(i.src[1])),
+        false => (0, 0),
     };
-    let mask = cpu.mask;
+    let decided = match i.src[1].is_some() {
+        true => decides(a) & !a_undefined | decides(b) & !b_undefined,
+        false => 0,
+    };
+    let (mask, undefined) = (cpu.mask, (a_undefined | b_undefined) & !decided);
     cpu.warp.registers.set_pred(i.dst[0], mask, f(a, b), undefined);
     Flow::Next
 }
 
 macro_rules! logic {
-    ($name:ident, |$a:ident, $b:ident| $e:expr) => {
+    ($name:ident, |$a:ident, $b:ident| $e:expr, decided by |$x:ident| $decides:expr) => {
         #[inline(always)]
         fn $name(cpu: &mut Cpu<'_>, i: &Inst) -> Flow {
-            combine(cpu, i, |$a, $b| $e)
+            combine(cpu, i, |$x| $decides, |$a, $b| $e)
         }
     };
 }
 
-logic!(and, |a, b| a & b);
-logic!(or, |a, b| a | b);
-logic!(xor, |a, b| a ^ b);
-logic!(not, |a, _b| !a);
-logic!(copy, |a, _b| a);
+logic!(and, |a, b| a & b, decided by |x| !x);
+logic!(or, |a, b| a | b, decided by |x| x);
+logic!(xor, |a, b| a ^ b, decided by |_x| 0);
+logic!(not, |a, _b| !a, decided by |_x| 0);
+logic!(copy, |a, _b| a, decided by |_x| 0);
 
 /// `dst = !src`.
 pub fn emit_not(d: &mut Decoder<'_>, dst: Slot, src: Slot) {

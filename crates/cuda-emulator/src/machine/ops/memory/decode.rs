@@ -48,6 +48,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     if is_store && space == Space::Param {
         return Err(d.error("a kernel's parameters are only read"));
     }
+    d.hands_on_by_lanes |= is_store && q.semantics.is_some();
     if is_store {
         let slots = sources(d, i, &parts, q.ty)?;
         let list = d.list(&[], &slots);
