@@ -1,9 +1,10 @@
 //! The CUDA driver in software.
 //!
 //! A shared library with the driver's name and exports, which executes a program's own PTX, the very text that a GPU
-//! would get out of its fatbin, and is harsher than a GPU: accesses outside of allocations, values that nothing has
-//! written, deadlocks, divergence and misused barriers are findings, with kernel, line, block, warp and lane. What it
-//! does not know is an error that names the instruction or function.
+//! would get out of its fatbin, and is harsher than a GPU: accesses that nothing orders, missing waits and fences,
+//! accesses outside of allocations, values that nothing has written, deadlocks, divergence and misused barriers are
+//! findings, with kernel, line, block, warp and lane. What it does not know is an error that names the instruction or
+//! function. The README lists the kinds; what cannot be seen is in `ARCHITECTURE.md`.
 //!
 //! [`choose`] takes the real driver where there is one and this one otherwise; [`install`] takes this one. Both must
 //! come before the first call of CUDA. [`findings`] says what was found; [`require_defined`] holds an output to having
@@ -15,7 +16,7 @@
 //! | `CUDA_EMULATOR_SEED` | the order of blocks and warps; 0 is the order of their numbers |
 //! | `CUDA_EMULATOR_THREADS` | threads of the host that run a launch; 0 is as many as it has cores, 1 makes a seed's schedule the same everywhere |
 //! | `CUDA_EMULATOR_DEVICES` | how many devices there are (1) |
-//! | `CUDA_EMULATOR_MEMORY` | memory of each, such as `80G` |
+//! | `CUDA_EMULATOR_MEMORY` | memory of each, such as `40G` (80G) |
 //! | `CUDA_EMULATOR_CAPABILITY` | compute capability of each, such as `8.0`: which PTX of a fatbin runs (9.0) |
 //! | `CUDA_EMULATOR_ARITHMETIC` | how tensor cores add: `hardware`, as an H100 does, or `exact`, by fused multiply-adds in f32 (`hardware`) |
 //! | `CUDA_EMULATOR_EAGER=1` | work runs when it is queued, not as late as CUDA allows |
