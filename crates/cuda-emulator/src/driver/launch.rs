@@ -31,9 +31,9 @@ pub struct Shape {
 
 impl Shape {
     /// How many clusters there are.
-    pub fn clusters(&self) -> u32 {
+    pub fn clusters(&self) -> u64 {
         let extent = Extent { grid: self.grid, block: self.block, cluster: self.cluster };
-        extent.clusters().iter().product()
+        extent.clusters().iter().map(|n| u64::from(*n)).product()
     }
 
     /// Of a launch that says nothing of clusters: they are the kernel's own, if it has them.

@@ -80,7 +80,7 @@ impl Timeline {
         &mut self,
         ticket: Ticket,
         known: &Known,
-        clusters: u32,
+        clusters: u64,
         footprint: impl FnOnce(Range<u32>) -> Footprint,
     ) -> Arc<Earlier> {
         // What the program has waited for, everything comes behind that it queues from now on.
@@ -89,12 +89,16 @@ impl Timeline {
         {
             self.forget();
         }
+        // Numbers run out after four thousand million clusters that nobody has waited for: then what they did is forgotten.
+        let needed = u32::try_from(clusters).unwrap_or(u32::MAX - 1);
+        if self.next_cluster.checked_add(needed).is_none() {
+            self.forget();
+        }
         let first = self.next_cluster;
-        self.next_cluster = first.wrapping_add(clusters).max(1);
+        self.next_cluster = first.saturating_add(needed);
         let unordered = self.log.iter().filter(|entry| !known.has(entry.ticket));
         let unordered = unordered.map(|entry| entry.footprint.clone()).collect();
-        self.log
-            .push(Entry { ticket, footprint: Arc::new(footprint(first..first.saturating_add(clusters))) });
+        self.log.push(Entry { ticket, footprint: Arc::new(footprint(first..self.next_cluster)) });
         Arc::new(Earlier { first, unordered })
     }
 
@@ -108,7 +112,7 @@ impl Timeline {
 
     /// Everything that has been done is known to all.
     fn forget(&mut self) {
-        if !self.log.is_empty() {
+        if self.next_cluster > 1 {
             self.log.clear();
             self.records.clear();
             self.ledger.clear();

@@ -4,6 +4,7 @@
 //! A cluster runs on one thread of the host at a time, its blocks in turns, so
 //! that no two of them touch what they share at the same time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::block::{Block, Random, Stop};
@@ -42,8 +43,8 @@ pub struct ClusterState {
     pub landings: Landings,
     /// Where warps have waited for the grids before (`griddepcontrol.wait`).
     pub waits: Vec<Mark>,
-    /// Copies to global memory that nobody has waited for.
-    pub writings: Vec<Writing>,
+    /// Copies to global memory that nobody has waited for, by their numbers.
+    pub writings: HashMap<u64, Writing>,
     /// The last of them that an instruction has begun.
     pub last_written: Option<Written>,
     /// What is handed on through values in shared memory: by rank and address.
@@ -82,7 +83,7 @@ impl ClusterState {
             readings: Vec::new(),
             landings: Landings::default(),
             waits: Vec::new(),
-            writings: Vec::new(),
+            writings: HashMap::new(),
             last_written: None,
             flags: Flags::default(),
             crew: Arc::new(Crew {

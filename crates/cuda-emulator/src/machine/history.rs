@@ -17,6 +17,11 @@ pub const GRAIN: u32 = 16;
 /// All bytes of one.
 pub const WHOLE: u16 = u16::MAX;
 
+/// Of so many accesses of a kind to a byte of shared memory that know nothing of each other the latest are kept:
+const MOST_SHARED: usize = 32;
+/// of global memory, where whole grids read the same, fewer.
+const MOST_GLOBAL: usize = 4;
+
 /// How memory is touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touch {
@@ -73,8 +78,47 @@ impl Grain {
     }
 }
 
-/// The bytes of a grain, each with a history of its own.
-type Bytes = [Grain; GRAIN as usize];
+/// The bytes of a grain, each with a history of its own; most of those of a word have one together.
+struct Bytes {
+    /// Of a whole word the first counts.
+    cells: [Grain; GRAIN as usize],
+    /// Which of the four words are whole, a bit each.
+    whole: u8,
+}
+
+/// The bytes of a word of four.
+const WORD: u16 = 15;
+
+impl Bytes {
+    fn new(all: Grain) -> Self {
+        Self { cells: [all; GRAIN as usize], whole: 15 }
+    }
+
+    /// The cells that count, with the offsets of their first bytes.
+    fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Grain)> {
+        let whole = self.whole;
+        let counts = move |at: &u32| at.is_multiple_of(4) || whole >> (at / 4) & 1 == 0;
+        (0..GRAIN).zip(&mut self.cells).filter(move |(at, _)| counts(at))
+    }
+
+    /// Each byte of a word gets a cell.
+    fn part(&mut self, word: u32) {
+        if self.whole >> word & 1 == 1 {
+            let first = 4 * word as usize;
+            let cell = self.cells[first];
+            self.cells[first..first + 4].fill(cell);
+            self.whole &= !(1 << word);
+        }
+    }
+
+    /// If all bytes of a word have the same history, it is the word's.
+    fn unite(&mut self, word: u32) {
+        let cells = &self.cells[4 * word as usize..][..4];
+        if cells.iter().all(|cell| *cell == cells[0]) {
+            self.whole |= 1 << word;
+        }
+    }
+}
 
 /// A range of memory under watch.
 #[derive(Default)]
@@ -114,36 +158,44 @@ pub struct Part {
     pub lanes: Lanes,
 }
 
-/// The parts that the lanes of `mask` touch: `len` bytes each from `offsets` on. Neighbours that touch one grain together
-/// touch it once. Goes on as long as `f` says so, and gives that.
-pub fn parts_of_lanes(offsets: &[u32; 32], len: u32, mask: u32, mut f: impl FnMut(Part) -> bool) -> bool {
-    let mut last: Option<Part> = None;
+/// The parts that the lanes of `mask` touch: `len` bytes each from `offsets` on, 32 at most. Neighbours that touch one
+/// grain together touch it once, and so do lanes that go through the same grains again. Goes on as long as `f` says so,
+/// and gives that.
+pub fn parts_of_lanes(offsets: &[u32; 32], len: u32, mask: u32, f: impl FnMut(&Part) -> bool) -> bool {
+    let none = Part { grain: 0, bytes: 0, lanes: Lanes { first: 0, last: 0 } };
+    // Where 32 bytes are aligned, they are two grains.
+    let (mut parts, mut count, mut next) = ([none; 3 * 32], 0usize, 0);
     for lane in (0..32u8).filter(|lane| mask >> lane & 1 == 1) {
         let offset = offsets[usize::from(lane)];
         for grain in grains_of(offset, len) {
             let bytes = bytes_of(offset, len, grain);
-            match &mut last {
-                Some(part) if part.grain == grain => {
-                    part.bytes |= bytes;
-                    part.lanes.last = lane;
+            // The last one, the one behind the one that came last again, or the first.
+            let candidates = [count.wrapping_sub(1), next, 0];
+            let same = candidates.into_iter().find(|nth| *nth < count && parts[*nth].grain == grain);
+            match same {
+                Some(nth) => {
+                    parts[nth].bytes |= bytes;
+                    parts[nth].lanes.last = lane;
+                    next = nth + 1;
                 }
-                _ => {
-                    let part = Part { grain, bytes, lanes: Lanes { first: lane, last: lane } };
-                    if last.replace(part).is_some_and(|before| !f(before)) {
-                        return false;
-                    }
+                None if count == parts.len() => {}
+                None => {
+                    parts[count] = Part { grain, bytes, lanes: Lanes { first: lane, last: lane } };
+                    count += 1;
                 }
             }
         }
     }
-    last.is_none_or(f)
+    parts[..count].iter().all(f)
 }
 
 impl History {
     /// So many bytes that nobody has touched.
     pub fn new(bytes: u32, side: Side) -> Self {
         let grains = bytes.div_ceil(GRAIN) as usize;
-        Self { grains: vec![Grain::default(); grains], split: vec![0; grains], side, ..Self::default() }
+        let most = if side == Side::Shared { MOST_SHARED } else { MOST_GLOBAL };
+        let (split, pasts) = (vec![0; grains], Pasts::new(most));
+        Self { grains: vec![Grain::default(); grains], split, pasts, side, ..Self::default() }
     }
 
     /// A warp touches `len` bytes from an offset on. If that meets something, gives the offset.
@@ -206,8 +258,7 @@ impl History {
                 None => {}
                 Some(0) => one(&mut grains[nth], offset),
                 Some(at) => {
-                    let bytes = bytes[*at as usize - 1].iter_mut();
-                    bytes.zip(offset..).for_each(|(byte, offset)| one(byte, offset));
+                    bytes[*at as usize - 1].iter_mut().for_each(|(at, cell)| one(cell, offset + at));
                 }
             }
         });
@@ -249,8 +300,10 @@ impl History {
                 self.part(at);
             }
             let part = &mut self.bytes[self.split[at] as usize - 1];
-            let gone = part.iter_mut().enumerate().filter(|(byte, _)| bytes >> byte & 1 == 1);
+            (0..4).for_each(|word| part.part(word));
+            let gone = part.iter_mut().filter(|(byte, _)| bytes >> byte & 1 == 1);
             gone.for_each(|(_, grain)| *grain = Grain::default());
+            (0..4).for_each(|word| part.unite(word));
             self.unite(at);
         }
     }
@@ -262,7 +315,7 @@ impl History {
                 None => return,
                 Some(0) => f(&mut self.grains[nth], &mut self.pasts),
                 Some(at) => {
-                    self.bytes[*at as usize - 1].iter_mut().for_each(|byte| f(byte, &mut self.pasts));
+                    self.bytes[*at as usize - 1].iter_mut().for_each(|(_, cell)| f(cell, &mut self.pasts));
                 }
             }
         }
@@ -271,7 +324,10 @@ impl History {
     /// Forgets sets of accesses that no grain has any more, once there are many.
     fn sweep(&mut self) {
         if self.pasts.are_many() {
-            let all = self.grains.iter_mut().chain(self.bytes.iter_mut().flatten());
+            let all = self
+                .grains
+                .iter_mut()
+                .chain(self.bytes.iter_mut().flat_map(|b| b.iter_mut().map(|(_, c)| c)));
             self.pasts.sweep(all.flat_map(Grain::pasts));
         }
     }
@@ -279,15 +335,17 @@ impl History {
     /// From now on each byte of a grain has its own history.
     #[cold]
     fn part(&mut self, nth: usize) {
-        let all = [self.grains[nth]; GRAIN as usize];
+        let all = Bytes::new(self.grains[nth]);
         let at = match self.free.pop() {
-            Some(at) => at,
+            Some(at) => {
+                self.bytes[at as usize] = all;
+                at
+            }
             None => {
                 self.bytes.push(all);
                 self.bytes.len() as u32 - 1
             }
         };
-        self.bytes[at as usize] = all;
         self.split[nth] = at + 1;
         self.grains[nth] = Grain::default();
     }
@@ -295,9 +353,10 @@ impl History {
     /// If all bytes of a grain have the same history, it is the grain's.
     fn unite(&mut self, nth: usize) {
         let at = self.split[nth] - 1;
-        let bytes = &self.bytes[at as usize];
-        if bytes.iter().all(|byte| *byte == bytes[0]) {
-            self.grains[nth] = bytes[0];
+        let bytes = &mut self.bytes[at as usize];
+        let first = bytes.cells[0];
+        if bytes.iter_mut().all(|(_, cell)| *cell == first) {
+            self.grains[nth] = first;
             self.split[nth] = 0;
             self.free.push(at);
         }
@@ -383,7 +442,7 @@ impl Touched {
 impl Toucher<'_> {
     /// Lanes touch some bytes of a grain. If that meets something, gives the offset.
     #[inline(always)]
-    pub fn touch_part(&mut self, part: Part) -> Result<(), (u32, Clash)> {
+    pub fn touch_part(&mut self, part: &Part) -> Result<(), (u32, Clash)> {
         if self.clock.tells_lanes() {
             self.mark.lanes = part.lanes;
         }
@@ -417,9 +476,21 @@ impl Toucher<'_> {
             self.history.part(at);
         }
         let part = self.history.split[at] as usize - 1;
-        for byte in (0..GRAIN).filter(|byte| bytes >> byte & 1 == 1) {
-            let touched = self.touch_one(self.history.bytes[part][byte as usize]);
-            self.history.bytes[part][byte as usize] = touched.map_err(|clash| (nth * GRAIN + byte, clash))?;
+        for word in (0..4).filter(|word| bytes >> (4 * word) & WORD != 0) {
+            let of_word = bytes >> (4 * word) & WORD;
+            let is_whole = self.history.bytes[part].whole >> word & 1 == 1;
+            if of_word != WORD {
+                self.history.bytes[part].part(word);
+            }
+            let cells = if of_word == WORD && is_whole { 1 } else { 4 };
+            for byte in (0..cells).filter(|byte| of_word >> byte & 1 == 1).map(|byte| 4 * word + byte) {
+                let touched = self.touch_one(self.history.bytes[part].cells[byte as usize]);
+                self.history.bytes[part].cells[byte as usize] =
+                    touched.map_err(|clash| (nth * GRAIN + byte, clash))?;
+            }
+            if cells == 4 {
+                self.history.bytes[part].unite(word);
+            }
         }
         if bytes == WHOLE {
             self.history.unite(at);

@@ -27,7 +27,6 @@ pub struct Reading {
 
 /// An asynchronous copy to global memory that nobody has waited for.
 pub struct Writing {
-    id: u64,
     /// Addresses and lengths.
     ranges: Vec<(u64, u64)>,
     mark: Mark,
@@ -64,8 +63,7 @@ impl ClusterState {
 
     /// A copy to global memory is over for those who have seen what becomes of its mark.
     pub fn end_writing(&mut self, id: u64, launch: &Launch, over: impl Fn(Mark) -> Mark) {
-        let Some(nth) = self.writings.iter().position(|writing| writing.id == id) else { return };
-        let writing = self.writings.swap_remove(nth);
+        let Some(writing) = self.writings.remove(&id) else { return };
         if let Some(ledger) = &launch.ledger {
             writing.ranges.iter().for_each(|range| ledger.end_write(*range, writing.mark, &over));
         }
@@ -307,7 +305,7 @@ impl Cpu<'_> {
                     self.touch_global("the destination of an asynchronous copy", *range, write)?;
                 }
             }
-            self.cluster.writings.push(Writing { id, ranges: written.ranges.clone(), mark });
+            self.cluster.writings.insert(id, Writing { ranges: written.ranges.clone(), mark });
             self.cluster.last_written = Some(written);
         }
         if let Some((rank, ranges)) = read {

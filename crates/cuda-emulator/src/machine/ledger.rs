@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::flags::Flags;
 use super::footprint::Span;
-use super::history::{Clash, History, Touch, parts_of_lanes};
+use super::history::{Clash, GRAIN, History, Touch, parts_of_lanes};
 use super::order::{Clock, Crew, Earlier, Mark, Side};
 use super::pattern::Lanes;
 use crate::verdict::{Finding, Place, Verdict};
@@ -81,9 +81,11 @@ impl Ledger {
         shard.pages.entry(number).or_insert_with(|| {
             let mut page = Box::new(History::new(PAGE as u32, Side::Global));
             for (span, clock) in self.copied.read().unwrap_or_else(PoisonError::into_inner).iter() {
-                let part = parts(span.address, span.len).find(|(other, _)| *other == number);
-                if let Some((_, range)) = part {
-                    // What meets was found when it was copied.
+                let from = span.address.max(number * PAGE);
+                let to = (span.address + span.len).min((number + 1) * PAGE);
+                // What meets was found when it was copied: each part is touched, whatever the others say.
+                for at in (from..to).step_by(GRAIN as usize) {
+                    let range = ((at - number * PAGE) as u32, (to - at).min(GRAIN.into()) as u32);
                     let _ = page.touch(range, touch_of(span), clock, 0);
                 }
             }
@@ -105,6 +107,22 @@ impl Ledger {
             Err(Box::new(Finding { verdict, place }))
         };
         for span in spans {
+            // Pages that no kernel has touched tell nothing.
+            for (other, before) in self.copied.read().unwrap_or_else(PoisonError::into_inner).iter() {
+                let from = span.address.max(other.address);
+                let to = (span.address + span.len).min(other.address + other.len);
+                let mark = before.mark(0);
+                if from < to && (span.writes || other.writes) && !clock.has_seen(mark) {
+                    return race(&span, from, to - from, mark, other.writes);
+                }
+            }
+            // Pages that are new from now on know of it; those that there are are told.
+            {
+                let mut copied = self.copied.write().unwrap_or_else(PoisonError::into_inner);
+                // One before it that it comes behind is not asked for again.
+                copied.retain(|(other, before)| *other != span || !clock.has_seen(before.mark(0)));
+                copied.push((span, clock.clone()));
+            }
             for (number, range) in parts(span.address, span.len) {
                 let mut shard = self.shard(number);
                 let Some(page) = shard.pages.get_mut(&number) else { continue };
@@ -115,19 +133,6 @@ impl Ledger {
                     return race(&span, address, span.address + span.len - address, mark, writes);
                 }
             }
-            // Pages that no kernel has touched tell nothing.
-            for (other, before) in self.copied.read().unwrap_or_else(PoisonError::into_inner).iter() {
-                let from = span.address.max(other.address);
-                let to = (span.address + span.len).min(other.address + other.len);
-                let mark = before.mark(0);
-                if from < to && (span.writes || other.writes) && !clock.has_seen(mark) {
-                    return race(&span, from, to - from, mark, other.writes);
-                }
-            }
-            let mut copied = self.copied.write().unwrap_or_else(PoisonError::into_inner);
-            // One before it that it comes behind is not asked for again.
-            copied.retain(|(other, before)| *other != span || !clock.has_seen(before.mark(0)));
-            copied.push((span, clock.clone()));
         }
         Ok(())
     }
@@ -176,23 +181,33 @@ impl Ledger {
     /// The lanes of a warp touch memory. Does any meet something?
     pub fn touch_lanes(&self, lanes: &Lanes<'_>, touch: Touch, clock: &Clock, pc: u32) -> bool {
         let Lanes { size: len, mask, start, distances: offsets } = *lanes;
-        // Within the page of the lowest there is mostly all.
-        let lowest = (0..32).filter(|l| mask >> l & 1 == 1).map(|l: usize| offsets[l]).min().unwrap_or(0);
-        let number = (start + u64::from(lowest)) / PAGE;
-        let before = start.wrapping_sub(number * PAGE);
-        let within = offsets.map(|offset| u64::from(offset).wrapping_add(before));
-        let is_in = |lane: usize| mask >> lane & 1 == 0 || within[lane] + u64::from(len) <= PAGE;
-        if (0..32).all(is_in) {
+        let mut rest = mask;
+        while rest != 0 {
+            // All lanes in the page of the first.
+            let number = (start + u64::from(offsets[rest.trailing_zeros() as usize])) / PAGE;
+            let before = start.wrapping_sub(number * PAGE);
+            let within = offsets.map(|offset| u64::from(offset).wrapping_add(before));
+            let is_in = |lane: &u32| within[*lane as usize].saturating_add(len.into()) <= PAGE;
+            let here = (0..32).filter(is_in).fold(0, |here, lane| here | 1 << lane) & rest;
+            if here == 0 {
+                // It goes on in the next page.
+                let lane = rest.trailing_zeros();
+                let range = (start + u64::from(offsets[lane as usize]), u64::from(len));
+                if self.touch(range, touch, clock, pc).is_err() {
+                    return true;
+                }
+                rest &= rest - 1;
+                continue;
+            }
             let within = within.map(|offset| offset as u32);
             let mut shard = self.shard(number);
             let mut toucher = self.page(&mut shard, number).toucher(touch, clock, pc);
-            return !parts_of_lanes(&within, len, mask, |part| toucher.touch_part(part).is_ok());
+            if !parts_of_lanes(&within, len, here, |part| toucher.touch_part(part).is_ok()) {
+                return true;
+            }
+            rest &= !here;
         }
-        let mut lanes = (0..32).filter(|l| mask >> l & 1 == 1);
-        lanes.any(|lane: usize| {
-            let range = (start + u64::from(offsets[lane]), u64::from(len));
-            self.touch(range, touch, clock, pc).is_err()
-        })
+        false
     }
 
     /// A copy has read what it reads.

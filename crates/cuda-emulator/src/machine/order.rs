@@ -800,7 +800,9 @@ impl Clock {
     /// A fence: what comes before it is handed on by what is relaxed behind it, and the other way round.
     pub fn fence(&mut self, scope: Scope) {
         for level in 0..=scope as usize {
-            self.order.join(&self.met[level]);
+            let met = std::mem::take(&mut self.met[level]);
+            self.acquire(&met);
+            self.met[level] = met;
         }
         self.hand_on(|clock| {
             for level in 0..=scope as usize {

@@ -13,9 +13,6 @@ pub struct Past(u128);
 
 /// The bit of a number, which no packed mark has.
 const NUMBER: u128 = 1 << 127;
-/// So many marks are kept in a set, the latest. Few sets have more: those who read the same and know nothing of each
-/// other.
-const MOST: usize = 32;
 /// So many sets, at least, are looked through for those that nobody uses any more.
 const MANY: usize = 1 << 14;
 
@@ -73,6 +70,8 @@ impl Hasher for MarkHasher {
 /// The larger sets.
 #[derive(Default)]
 pub struct Pasts {
+    /// So many marks are kept in a set, the latest.
+    most: usize,
     sets: Vec<Vec<Mark>>,
     numbers: HashMap<Vec<Mark>, usize, BuildHasherDefault<MarkHasher>>,
     /// Those that were in use when they were looked through last.
@@ -80,6 +79,11 @@ pub struct Pasts {
 }
 
 impl Pasts {
+    /// None, of which any may have so many marks.
+    pub fn new(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
     /// The marks of a set.
     pub fn marks(&self, past: Past) -> impl Iterator<Item = Mark> {
         let (one, many) = match past.number() {
@@ -129,7 +133,7 @@ impl Pasts {
     pub fn add_to_some(&mut self, past: Past, stays: impl Fn(Mark) -> bool, mark: Mark) -> Past {
         let staying = self.marks(past).filter(|other| stays(*other));
         let mut all: Vec<Mark> = staying.chain([mark]).collect();
-        all.drain(..all.len().saturating_sub(MOST));
+        all.drain(..all.len().saturating_sub(self.most));
         self.of(all)
     }
 
@@ -161,7 +165,7 @@ impl Pasts {
 
     /// Forgets all sets but those that `each` shows, which get new numbers.
     pub fn sweep<'p>(&mut self, each: impl Iterator<Item = &'p mut Past>) {
-        let old = std::mem::take(self);
+        let old = std::mem::replace(self, Self::new(self.most));
         for past in each {
             if let Some(number) = past.number() {
                 *past = self.of(old.sets[number].clone());

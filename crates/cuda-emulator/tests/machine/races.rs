@@ -301,6 +301,18 @@ fn lanes_meet_before_one_hands_on() {
     races(&format!("{begin}{store}{some}{arrive}{wait}{load}"));
     // A barrier of the block is one of lanes, too.
     passes(&format!("{begin}{store}bar.sync 0;\n{arrive}{wait}{load}"));
+    // So is whatever all of them have released, for one who acquires that: by a wait, or a fence behind a relaxed one.
+    let all = ".shared .align 8 .b64 d;\n@%first mbarrier.init.shared::cta.b64 [d], 32;\n";
+    let both = |wait: &str, fence: &str| {
+        format!(
+            "{all}{begin}{store}@%p0 mbarrier.arrive.shared::cta.b64 _, [d];\n@!%p0 bra LATER;\n\
+             MET: mbarrier.try_wait.parity{wait}.shared::cta.b64 %p, [d], 0;\n@!%p bra MET;\n{fence}\
+             LATER:\n{arrive}WAIT: mbarrier.try_wait.parity.shared::cta.b64 %p, [c], 0;\n@!%p bra WAIT;\n{load}"
+        )
+    };
+    passes(&both("", ""));
+    passes(&both(".relaxed.cta", "@%first fence.acq_rel.cta;\n"));
+    races(&both(".relaxed.cta", ""));
     // Reads as well.
     let (read, write) = ("@%p0 ld.shared.u32 %r3, [%at];\n", "@!%p0 st.shared.u32 [%other], %t;\n");
     passes(&format!("{begin}{read}{meet}{arrive}{wait}{write}"));

@@ -247,6 +247,22 @@ fn an_undefined_register() {
     passes(&ptx.replace("setp", "mov.u32 %r9, 1;\n setp"), 1, nothing);
 }
 
+/// nvcc joins conditions so: where one side decides, the other one may be anything.
+#[test]
+fn an_undefined_side_of_a_condition() {
+    let branch = "@%p3 bra DONE; // HERE\n DONE:";
+    let ptx = |decides: &str, operation: &str| {
+        let set = format!("setp.{decides}.u32 %p2, %r1, 99;\n setp.eq.u32 %p1, %r9, 0;");
+        module("", &format!("{set}\n {operation}.pred %p3, %p1, %p2;\n {branch}"))
+    };
+    passes(&ptx("lt", "or"), 1, nothing);
+    passes(&ptx("gt", "and"), 1, nothing);
+    for (decides, operation) in [("gt", "or"), ("lt", "and"), ("lt", "xor"), ("gt", "xor")] {
+        let found = undefined(Use::Branch, "%p3");
+        caught(&ptx(decides, operation), 1, nothing, 1, found, "the branch depends on %p3");
+    }
+}
+
 #[test]
 fn an_undefined_control_operand() {
     let ptx = module("", "ld.global.u32 %r2, [%rd1];\n shfl.sync.idx.b32 %r3, %r1, %r2, 31, -1; // HERE");
