@@ -248,7 +248,7 @@ impl History {
                 }
             }
             if read[0] != grain.read {
-                read = [grain.read, pasts.add(grain.read, |other| clock.has_seen(other), mark)];
+                read = [grain.read, pasts.add(grain.read, |other| clock.has_left(other), mark)];
             }
             grain.read = read[1];
         };
@@ -518,14 +518,14 @@ impl Toucher<'_> {
             Touch::Load(strong) => {
                 self.behind_copies(grain, true)?;
                 self.behind_threads(grain.stored, strong, true)?;
-                grain.loaded = self.add(grain.loaded);
+                grain.loaded = self.add(grain.loaded, true);
             }
             Touch::Store(strong) | Touch::Atomic(strong) => {
                 self.behind_copies(grain, false)?;
                 self.behind_threads(grain.stored, strong, true)?;
                 self.behind_threads(grain.loaded, strong, false)?;
                 self.behind_all(grain.read, false)?;
-                grain.stored = self.add(grain.stored);
+                grain.stored = self.add(grain.stored, false);
                 // Who comes behind this store comes behind what this comes behind.
                 let clock = self.clock;
                 grain.written = self
@@ -551,7 +551,7 @@ impl Toucher<'_> {
             Touch::AsyncRead => {
                 uncovered(&self.history.pasts, grain.writes())
                     .try_for_each(|mark| may_be_read(mark, self.clock, self.history.side))?;
-                grain.read = self.add(grain.read);
+                grain.read = self.add(grain.read, true);
             }
             Touch::AsyncReduce => self.reduce(grain)?,
             Touch::AsyncWrite => {
@@ -580,14 +580,18 @@ impl Toucher<'_> {
         Ok(())
     }
 
-    /// What is left of a set once this access is in it. Who may meet this one may not meet a weaker one before it, so
-    /// that one stays.
-    fn add(&mut self, past: Past) -> Past {
+    /// What is left of a set once this access is in it. Who may meet this one may not meet a weaker one before it, nor
+    /// one of another block, so that such a one stays.
+    fn add(&mut self, past: Past, reads: bool) -> Past {
+        let clock = self.clock;
+        let is_over = |mark: Mark| {
+            let is_near = || clock.scope_of(mark.cluster, mark.warp.into()) == Scope::Cta;
+            (self.mark.strong.is_none() || self.mark.strong <= mark.strong && is_near())
+                && if reads { clock.has_left(mark) } else { clock.has_seen(mark) }
+        };
         // An atomic has observed the writes that it may meet, so that its warp comes behind them as far as this goes.
-        let observes =
-            |mark| matches!(self.touch, Touch::Atomic(strong) if self.clock.may_meet(strong, mark));
-        let stands_for =
-            |mark: Mark| self.mark.strong <= mark.strong && (self.clock.has_seen(mark) || observes(mark));
+        let observes = |mark| matches!(self.touch, Touch::Atomic(strong) if clock.may_meet(strong, mark));
+        let stands_for = |mark: Mark| is_over(mark) || self.mark.strong <= mark.strong && observes(mark);
         self.history.pasts.add(past, stands_for, self.mark)
     }
 
