@@ -9,7 +9,7 @@
 //! are touched as a whole. Of each grain, or byte, the last accesses of every kind are
 //! kept: all that are not known to come before another one of the kind.
 
-use super::order::{Clock, Landing, Lanes, Mark, Scope, Side};
+use super::order::{Clock, Landing, LaneRange, Mark, Scope, Side};
 use super::past::{Past, Pasts};
 
 /// Bytes of a grain.
@@ -155,15 +155,15 @@ pub struct Part {
     /// A bit each.
     pub bytes: u16,
     /// From the first to the last.
-    pub lanes: Lanes,
+    pub lanes: LaneRange,
 }
 
-/// The parts that the lanes of `mask` touch: `len` bytes each from `offsets` on, 32 at most. Neighbours that touch one
+/// The parts that the lanes of `mask` touch: `len` bytes each, at most 32, from `offsets` on. Neighbours that touch one
 /// grain together touch it once, and so do lanes that go through the same grains again. Goes on as long as `f` says so,
 /// and gives that.
 pub fn parts_of_lanes(offsets: &[u32; 32], len: u32, mask: u32, f: impl FnMut(&Part) -> bool) -> bool {
-    let none = Part { grain: 0, bytes: 0, lanes: Lanes { first: 0, last: 0 } };
-    // Where 32 bytes are aligned, they are two grains.
+    let none = Part { grain: 0, bytes: 0, lanes: LaneRange { first: 0, last: 0 } };
+    // 32 bytes are in three grains at most.
     let (mut parts, mut count, mut next) = ([none; 3 * 32], 0usize, 0);
     for lane in (0..32u8).filter(|lane| mask >> lane & 1 == 1) {
         let offset = offsets[usize::from(lane)];
@@ -178,9 +178,8 @@ pub fn parts_of_lanes(offsets: &[u32; 32], len: u32, mask: u32, f: impl FnMut(&P
                     parts[nth].lanes.last = lane;
                     next = nth + 1;
                 }
-                None if count == parts.len() => {}
                 None => {
-                    parts[count] = Part { grain, bytes, lanes: Lanes { first: lane, last: lane } };
+                    parts[count] = Part { grain, bytes, lanes: LaneRange { first: lane, last: lane } };
                     count += 1;
                 }
             }
@@ -440,7 +439,7 @@ impl Touched {
 }
 
 impl Toucher<'_> {
-    /// Lanes touch some bytes of a grain. If that meets something, gives the offset.
+    /// LaneRange touch some bytes of a grain. If that meets something, gives the offset.
     #[inline(always)]
     pub fn touch_part(&mut self, part: &Part) -> Result<(), (u32, Clash)> {
         if self.clock.tells_lanes() {

@@ -3,9 +3,9 @@
 //!
 //! Clusters run on several threads of the host. A page is looked at by one of them at a time.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use rustc_hash::FxHashMap;
 
 use super::flags::Flags;
 use super::footprint::Span;
@@ -29,26 +29,8 @@ pub struct Ledger {
 #[derive(Default)]
 struct Shard {
     /// By number.
-    pages: HashMap<u64, Box<History>, BuildHasherDefault<PageHasher>>,
+    pages: FxHashMap<u64, Box<History>>,
     flags: Flags,
-}
-
-/// Page numbers are spread well enough by a multiplication.
-#[derive(Default)]
-struct PageHasher(u64);
-
-impl Hasher for PageHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
 }
 
 /// The parts of a range by the pages that they are in: the page's number, and offset and length there.

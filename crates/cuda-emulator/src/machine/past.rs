@@ -2,8 +2,7 @@
 //!
 //! Mostly there is one, which is kept as it is; larger sets have numbers.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use rustc_hash::FxHashMap;
 
 use super::order::{LANES, Mark};
 
@@ -40,40 +39,13 @@ impl Past {
     }
 }
 
-/// Marks differ in few bits, which a multiplication spreads.
-#[derive(Default)]
-struct MarkHasher(u64);
-
-impl Hasher for MarkHasher {
-    fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 32
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_u128(&mut self, word: u128) {
-        self.write_u64(word as u64);
-        self.write_u64((word >> 64) as u64);
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
-    }
-}
-
 /// The larger sets.
 #[derive(Default)]
 pub struct Pasts {
     /// So many marks are kept in a set, the latest.
     most: usize,
     sets: Vec<Vec<Mark>>,
-    numbers: HashMap<Vec<Mark>, usize, BuildHasherDefault<MarkHasher>>,
+    numbers: FxHashMap<Vec<Mark>, usize>,
     /// Those that were in use when they were looked through last.
     used: usize,
 }

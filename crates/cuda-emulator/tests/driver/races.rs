@@ -5,9 +5,10 @@ use std::ptr;
 use cudarc::driver::sys::{self, CUresult, CUstream};
 
 use super::kernels::{argument, function, load};
+use cuda_emulator::Mode;
 use cuda_emulator::verdict::{Finding, Verdict};
 
-use super::{Context, alloc, blocking_stream, event, ok, stream, upload};
+use super::{Context, alloc, alone, blocking_stream, event, ok, stream, upload};
 
 const KERNELS: &str = ".version 8.0\n.target sm_80\n.address_size 64\n\
     .visible .entry write(.param .u64 p) {\n.reg .b32 %t;\n.reg .b64 %a;\nld.param.u64 %a, [p];\n\
@@ -223,4 +224,31 @@ fn it_says_which_launches() {
     };
     let found = cuda_emulator::findings();
     assert!(found.iter().any(are_both), "{found:?}");
+}
+
+/// `CUDA_EMULATOR=fast` looks for no races, and a program may change its mind.
+#[test]
+fn only_the_full_mode_looks_for_races() {
+    if alone("races::only_the_full_mode_looks_for_races", &[("CUDA_EMULATOR", "fast")]) {
+        let race = || {
+            let setup = Setup::new();
+            setup.launch(setup.write, stream());
+            setup.launch(setup.read, stream());
+            setup.races()
+        };
+        assert!(!race());
+        cuda_emulator::set_mode(Mode::Full);
+        assert!(race());
+        cuda_emulator::set_mode(Mode::Fast);
+        assert!(!race());
+    }
+}
+
+#[test]
+fn a_mode_that_is_none_is_refused() {
+    if alone("races::a_mode_that_is_none_is_refused", &[("CUDA_EMULATOR", "quick")]) {
+        cuda_emulator::install().expect("the emulator");
+        // SAFETY: called as the API asks.
+        assert_eq!(unsafe { sys::cuInit(0) }, CUresult::CUDA_ERROR_INVALID_VALUE);
+    }
 }

@@ -99,11 +99,15 @@ impl Program {
         device.cluster = [self.number("cluster", 1), 1, 1];
         // So that a seed means one schedule, and one message.
         device.threads = 1;
-        let mut buffers = Vec::new();
+        let (mut buffers, mut matrices) = (Vec::new(), Vec::new());
         for (key, value) in &self.header {
             match key.as_str() {
                 "grid" | "block" | "cluster" | "seeds" => {}
-                "map" => buffers.push(map(&mut device, value)),
+                "map" => {
+                    let (map, matrix) = map(&mut device, value);
+                    buffers.push(map);
+                    matrices.push(matrix);
+                }
                 "buffer" | "unready" | "freed" => {
                     let buffer = Buffer { freed: key == "freed", ..buffer(&mut device, value) };
                     if key == "freed" {
@@ -122,10 +126,9 @@ impl Program {
         let (grid, block) = ([self.number("grid", 1), 1, 1], [self.number("block", 1), 1, 1]);
         match device.launch(self.kernel(), grid, block, &arguments, seed) {
             Ok(_) => {
-                // A program may copy its map, and with it an address that is another each time.
-                let is_same_each_time = !self.header.iter().any(|(key, _)| key == "map");
-                let kept = buffers.iter().filter(|buffer| !buffer.freed && is_same_each_time);
-                Ok(kept.map(|buffer| device.get::<u8>(buffer.address, buffer.bytes as usize)).collect())
+                let kept = buffers.iter().filter(|buffer| !buffer.freed);
+                let bytes = |buffer: &Buffer| device.get(buffer.address, buffer.bytes as usize);
+                Ok(kept.map(|buffer| without(bytes(buffer), &matrices)).collect())
             }
             Err(finding) => Err(message(&finding, &buffers)),
         }
@@ -146,8 +149,18 @@ fn buffer(device: &mut Device, text: &str) -> Buffer {
     Buffer { address, bytes: bytes.into(), freed: false }
 }
 
-/// "32x8": a map of a matrix of numbered words.
-fn map(device: &mut Device, text: &str) -> Buffer {
+/// A result without the addresses of matrices, which are others each time: a program may copy its map.
+fn without(mut bytes: Vec<u8>, matrices: &[u64]) -> Vec<u8> {
+    for word in bytes.as_chunks_mut().0 {
+        if matrices.contains(&u64::from_le_bytes(*word)) {
+            *word = [0; 8];
+        }
+    }
+    bytes
+}
+
+/// "32x8": a map of a matrix of numbered words, and where that is.
+fn map(device: &mut Device, text: &str) -> (Buffer, u64) {
     let (columns, rows) = text.split_once('x').expect("a matrix");
     let [columns, rows] = [columns, rows].map(|size| size.parse::<u32>().expect("a number"));
     let map = TensorMap {
@@ -164,7 +177,7 @@ fn map(device: &mut Device, text: &str) -> Buffer {
     };
     let bytes = map.encode();
     // The address in it is another each time.
-    Buffer { address: device.put(&bytes), bytes: 0, freed: false }
+    (Buffer { address: device.put(&bytes), bytes: 0, freed: false }, map.address)
 }
 
 /// The finding's message. Addresses of device memory, which are others each time, become those of buffers.

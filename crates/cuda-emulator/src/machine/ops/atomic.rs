@@ -285,6 +285,7 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     if !exists {
         return Err(d.unknown(i));
     }
+    d.hands_on_by_lanes = true;
     if ty == B128 {
         return decode128(d, i, name, space, semantics, hint);
     }
@@ -319,7 +320,6 @@ pub fn decode(d: &mut Decoder<'_>, i: &Instruction) -> Result<(), DecodeError> {
     debug_assert!(sources.iter().all(|s| s.class() == class_of(ty) && s.class() != Class::Pred));
     let reference = d.reference(memory, space)?;
     let shape = Shape { space, width, count, signed: false, semantics };
-    d.hands_on_by_lanes = true;
     let list = d.list(&results, &sources);
     let inst = d.emit(both!(atomic), Kind::Atomic, &[], &[reference.base]);
     inst.imm = reference.offset;

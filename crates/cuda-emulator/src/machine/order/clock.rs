@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::mark::{LAST_PC, Mark, Whose};
-use super::seen::{Order, Part};
+use super::seen::{Order, Partial};
 use super::{Crew, Scope, Side};
 
 /// A warp's clock.
@@ -108,9 +108,9 @@ impl Clock {
         self.order.own.counts[own] = self.synced.min(whole);
         let some = &mut self.order.own.some[0];
         if some.len() <= own {
-            some.resize(own + 1, Part::default());
+            some.resize(own + 1, Partial::default());
         }
-        let before = std::mem::replace(&mut some[own], Part { count: whole, lanes: self.acting | met });
+        let before = std::mem::replace(&mut some[own], Partial { count: whole, lanes: self.acting | met });
         to(self);
         self.order.own.counts[own] = whole;
         self.order.own.some[0][own] = before;

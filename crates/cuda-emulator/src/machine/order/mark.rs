@@ -44,25 +44,25 @@ pub struct Mark {
     /// Of an access that may meet others of its kind (`.relaxed`, `.volatile`, atomics): among whom.
     pub strong: Option<Scope>,
     /// The lanes of its warp whose it was, or all of them.
-    pub lanes: Lanes,
+    pub lanes: LaneRange,
 }
 
-/// Lanes of a warp from the first to the last.
+/// LaneRange of a warp from the first to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lanes {
+pub struct LaneRange {
     /// The first.
     pub first: u8,
     /// The last.
     pub last: u8,
 }
 
-impl Default for Lanes {
+impl Default for LaneRange {
     fn default() -> Self {
         Self { first: 0, last: 31 }
     }
 }
 
-impl Lanes {
+impl LaneRange {
     /// A bit each.
     pub(super) fn mask(self) -> u32 {
         (u32::MAX >> (31 - self.last)) & (u32::MAX << self.first)
@@ -132,7 +132,7 @@ impl Mark {
                 2 => Some(Scope::Cluster),
                 _ => Some(Scope::Gpu),
             },
-            lanes: Lanes {
+            lanes: LaneRange {
                 first: (packed >> FIRST) as u8 & 31,
                 last: 31 - ((packed >> BEFORE_LAST) as u8 & 31),
             },

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 pub use clock::Clock;
 pub use gate::Gate;
-pub use mark::{LANES, Landing, Landings, Lanes, Mark};
+pub use mark::{LANES, Landing, Landings, LaneRange, Mark};
 pub use seen::Order;
 
 use super::footprint::Footprint;

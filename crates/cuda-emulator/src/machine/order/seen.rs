@@ -17,24 +17,24 @@ pub(super) struct Seen {
     /// The same as `counts`, of what has been read and may be overwritten; mostly empty, since what is seen is over.
     pub left: Vec<u32>,
     /// Of warps of which some lanes have released alone: up to which count what those lanes did has been seen, or left.
-    pub some: [Vec<Part>; 2],
+    pub some: [Vec<Partial>; 2],
 }
 
 /// What some lanes have done, up to a count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct Partial {
     /// The count.
     pub count: u32,
     /// A bit each.
     pub lanes: u32,
 }
 
-fn raise_some(to: &mut Vec<Part>, from: &[Part]) {
+fn raise_some(to: &mut Vec<Partial>, from: &[Partial]) {
     if to.len() < from.len() {
-        to.resize(from.len(), Part::default());
+        to.resize(from.len(), Partial::default());
     }
     for (to, from) in to.iter_mut().zip(from) {
-        *to = Part { count: to.count.max(from.count), lanes: to.lanes | from.lanes };
+        *to = Partial { count: to.count.max(from.count), lanes: to.lanes | from.lanes };
     }
 }
 
@@ -138,29 +138,27 @@ impl Order {
 
     /// All that the other one has seen is seen here too.
     pub fn join(&mut self, other: &Order) {
-        if self.cluster == 0 {
-            self.cluster = other.cluster;
-        }
-        match other.cluster == 0 || self.cluster == other.cluster {
-            true => self.own.join(&other.own),
-            false => self.others.entry(other.cluster).or_default().join(&other.own),
-        }
-        for (cluster, seen) in &other.others {
-            match *cluster == self.cluster {
-                true => self.own.join(seen),
-                false => self.others.entry(*cluster).or_default().join(seen),
-            }
-        }
+        self.merge(other, Seen::join);
     }
 
     /// What the other one has seen of reading is over here too: it may be overwritten.
     pub fn join_left(&mut self, other: &Order) {
+        self.merge(other, Seen::join_left);
+    }
+
+    /// Takes over what is known of each cluster.
+    fn merge(&mut self, other: &Order, take: impl Fn(&mut Seen, &Seen)) {
         if self.cluster == 0 {
             self.cluster = other.cluster;
         }
-        match other.cluster == 0 || self.cluster == other.cluster {
-            true => self.own.join_left(&other.own),
-            false => self.others.entry(other.cluster).or_default().join_left(&other.own),
+        let own = if other.cluster == 0 { self.cluster } else { other.cluster };
+        for (cluster, seen) in
+            [(own, &other.own)].into_iter().chain(other.others.iter().map(|(c, s)| (*c, s)))
+        {
+            match cluster == self.cluster {
+                true => take(&mut self.own, seen),
+                false => take(self.others.entry(cluster).or_default(), seen),
+            }
         }
     }
 
